@@ -1,0 +1,86 @@
+# Everything comes from Go modules: a fresh machine needs Go, make and git.
+# `make` alone lists the targets. Variables: GO, VERSION, FUZZTIME, BENCHFLAGS.
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 20s
+BENCHFLAGS ?=
+
+LDFLAGS   = -s -w -X main.version=$(VERSION)
+# The version is stamped by -X; VCS stamping would only add a way to fail.
+GOBUILD   = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)'
+GEN       = $(GO) tool controller-gen
+TOOLS     = -modfile=$(CURDIR)/hack/tools/go.mod
+# The kube-api-linter binary is golangci-lint with one more linter in it.
+LINT      = $(GO) tool $(TOOLS) golangci-lint-kube-api-linter
+VULN      = $(GO) tool $(TOOLS) govulncheck
+
+# Modules with code of ours.
+MODULES   = . hack/bench
+
+export GO FUZZTIME MODULES
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/fairlead and bin/receiver, static and trimmed
+	@mkdir -p bin
+	@echo "building bin/fairlead and bin/receiver $(VERSION)"
+	@$(GOBUILD) -o bin/fairlead ./cmd/fairlead
+	@$(GOBUILD) -o bin/receiver ./receiver
+
+.PHONY: demo
+demo: build ## Build, play both providers at a receiver, show what reached the sink
+	@bin/fairlead demo config/samples
+
+.PHONY: test
+test: ## Vet and test every module, with the race detector if there is a C compiler
+	@hack/test.sh
+
+.PHONY: check
+check: check-generate lint test vuln ## All that CI runs: generate with no diff, lint, tests, known vulnerabilities
+
+.PHONY: check-generate
+check-generate: ## Fail if `make generate` changes a file
+	@hack/check-generate.sh
+
+.PHONY: lint
+lint: ## Run the linters, kube-api-linter among them
+	@for m in $(MODULES); do echo "linting $$m"; \
+		(cd $$m && $(LINT) run -c $(CURDIR)/.golangci.yml ./...) || exit 1; done
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what is called
+	@for m in $(MODULES); do echo "looking for known vulnerabilities in $$m"; \
+		(cd $$m && $(VULN) ./...) || exit 1; done
+
+.PHONY: generate
+generate: ## Make deep copies, CRDs and the API reference from the types
+	@echo "generating deep copies, CRDs and api/README.md"
+	@$(GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1/...
+	@$(GEN) crd paths=./api/v1alpha1/... output:crd:dir=config/crd
+	@$(GO) run ./hack/apidoc -crds config/crd -out api/README.md
+
+.PHONY: bench
+bench: build ## Measure against the yardstick and print the ratio table (BENCHFLAGS="--rounds 5")
+	@cd hack/bench && $(GO) run . run --fairlead $(CURDIR)/bin/fairlead --receiver $(CURDIR)/bin/receiver $(BENCHFLAGS)
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (20s)
+	@hack/fuzz.sh
+
+.PHONY: fmt
+fmt: ## Format the code
+	@gofmt -l -w $$(git ls-files -co --exclude-standard '*.go')
+
+.PHONY: tidy
+tidy: ## Tidy every go.mod
+	@for m in $(MODULES) hack/tools; do echo "tidying $$m"; (cd $$m && $(GO) mod tidy) || exit 1; done
+
+.PHONY: clean
+clean: ## Remove what was built
+	@rm -rf bin dist
