@@ -512,9 +512,9 @@ type Reply struct {
 // out. What is the receiver's own trouble (suspended, overloaded, failed) must be
 // a 5xx or 429 with retryAfterSeconds, or providers give the event up.
 //
-// +kubebuilder:validation:XValidation:rule="[self.accepted, self.duplicate, self.ignored].all(r, r.status < 300)",message="accepted, duplicate and ignored must be answered with a 2xx status"
-// +kubebuilder:validation:XValidation:rule="[self.suspended, self.overloaded, self.failed].all(r, r.status == 503 && has(r.retryAfterSeconds))",message="suspended, overloaded and failed must be answered 503 with retryAfterSeconds: the event is not stored, so the provider must send it again"
-// +kubebuilder:validation:XValidation:rule="[self.unauthenticated, self.unlisted, self.tooLarge, self.malformed, self.rateLimited, self.misrouted].all(r, r.status >= 400)",message="a request that is refused must not be answered with success; use a 4xx status"
+// +kubebuilder:validation:XValidation:rule="self.accepted.status < 300 && self.duplicate.status < 300 && self.ignored.status < 300",message="accepted, duplicate and ignored must be answered with a 2xx status"
+// +kubebuilder:validation:XValidation:rule="self.suspended.status == 503 && has(self.suspended.retryAfterSeconds) && self.overloaded.status == 503 && has(self.overloaded.retryAfterSeconds) && self.failed.status == 503 && has(self.failed.retryAfterSeconds)",message="suspended, overloaded and failed must be answered 503 with retryAfterSeconds: the event is not stored, so the provider must send it again"
+// +kubebuilder:validation:XValidation:rule="self.unauthenticated.status >= 400 && self.unlisted.status >= 400 && self.tooLarge.status >= 400 && self.malformed.status >= 400 && self.rateLimited.status >= 400 && self.misrouted.status >= 400",message="a request that is refused must not be answered with success; use a 4xx status"
 type Replies struct {
 	// accepted answers an event that is stored.
 	// +required

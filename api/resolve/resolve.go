@@ -1,0 +1,129 @@
+// Package resolve makes, of an endpoint, its provider's profile and the time,
+// the configuration that a receiver works by and the address ranges that may
+// send. It is pure: the operator and the tool get the same answer.
+package resolve
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	"github.com/fairlead-dev/fairlead/api/provider"
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+)
+
+// Result is what an endpoint comes to at a moment.
+type Result struct {
+	// Config is what the receiver reads.
+	Config *config.Config
+	// Ranges lists the addresses that may send, by region and address.
+	Ranges []SourceRange
+	// NextChange is when Ranges will differ; zero: never, as far as is known.
+	NextChange time.Time
+}
+
+// SourceRange is a range of addresses that may send.
+type SourceRange struct {
+	// Region is the provider's region; empty for a range of the endpoint's own.
+	Region string
+	CIDR   netip.Prefix
+}
+
+// Problem is something that the endpoint's author must change, and that a schema
+// cannot see.
+type Problem struct {
+	// Field is the field to change, as in spec.sinks[0].hooks[1].
+	Field string
+	// Message is a sentence that begins with a capital and says what to do.
+	Message string
+}
+
+func (p *Problem) Error() string { return p.Field + ": " + p.Message }
+
+// Problems lists the Problems in an error of Resolve, in their order.
+func Problems(err error) []*Problem {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []*Problem
+		for _, e := range joined.Unwrap() {
+			all = append(all, Problems(e)...)
+		}
+		return all
+	}
+	var p *Problem
+	if errors.As(err, &p) {
+		return []*Problem{p}
+	}
+	return nil
+}
+
+// Resolve returns what ep comes to with profile p at the time now. Both have
+// passed their CRD's schema and hold its defaults; p has passed provider.Check.
+// The error joins every Problem there is.
+func Resolve(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider, now time.Time) (*Result, error) {
+	r := &resolver{ep: ep, p: p, now: now}
+	res := &Result{Ranges: r.ranges(), NextChange: r.nextChange()}
+	res.Config = &config.Config{
+		APIVersion: config.APIVersion,
+		Kind:       config.Kind,
+		Endpoint:   config.Endpoint{Namespace: ep.Namespace, Name: ep.Name, Generation: ep.Generation},
+		Provider:   config.Provider{Name: p.Name, Revision: provider.Revision(p)},
+		Path:       ep.Spec.Exposure.Path,
+		URL:        r.url(),
+		Signatures: p.Spec.Signatures,
+		Event:      p.Spec.Event,
+		Ignore:     p.Spec.Ignore,
+		Replies:    p.Spec.Replies,
+		Hooks:      p.Spec.Hooks,
+		Secret:     config.Secret{Dir: ep.Spec.SecretRef.Name, Keys: ep.Spec.SecretRef.Keys},
+		Sources:    r.sources(res.Ranges),
+		Limits:     r.limits(),
+		Sinks:      r.sinks(),
+		Queue:      r.queue(),
+		Drain:      r.drain(),
+		Suspend:    ep.Spec.Suspend,
+	}
+	if len(r.problems) > 0 {
+		return nil, errors.Join(r.problems...)
+	}
+	return res, nil
+}
+
+// resolver collects problems, so that an author sees all of them at once.
+type resolver struct {
+	ep       *v1alpha1.WebhookEndpoint
+	p        *v1alpha1.WebhookProvider
+	now      time.Time
+	problems []error
+}
+
+func (r *resolver) problem(field, format string, args ...any) {
+	r.problems = append(r.problems, &Problem{Field: field, Message: fmt.Sprintf(format, args...)})
+}
+
+// url returns the endpoint's public URL, or nothing while no host is known.
+func (r *resolver) url() string {
+	e := r.ep.Spec.Exposure
+	if e.Host != "" {
+		return "https://" + e.Host + e.Path
+	}
+	for i := range r.p.Spec.Signatures {
+		if strings.Contains(r.p.Spec.Signatures[i].Content, "{url}") {
+			r.problem("spec.exposure.host",
+				"Provider %q signs the endpoint's URL; set host to the public host name that the provider posts to", r.p.Name)
+			break
+		}
+	}
+	return ""
+}
+
+// duration reads a duration that the schema has checked.
+func (r *resolver) duration(field string, d v1alpha1.Duration) time.Duration {
+	v, err := d.Parse()
+	if err != nil {
+		r.problem(field, "Value %q is no duration; write it like 10s, 1500ms or 1h30m", string(d))
+	}
+	return v
+}

@@ -1,0 +1,139 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+)
+
+func (r *resolver) sinks() []config.Sink {
+	all := make([]config.Sink, 0, len(r.ep.Spec.Sinks))
+	for i := range r.ep.Spec.Sinks {
+		s := &r.ep.Spec.Sinks[i]
+		field := fmt.Sprintf("spec.sinks[%d]", i)
+		r.checkHooks(field, s.Hooks)
+		out := config.Sink{
+			Name:     s.Name,
+			HTTP:     httpSink(s.HTTP),
+			Hooks:    s.Hooks,
+			Types:    s.Types,
+			Delivery: r.delivery(field+".delivery", &s.Delivery),
+		}
+		if s.Stdout != nil {
+			out.Stdout = &config.StdoutSink{}
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+// checkHooks finds the hooks that a sink cannot get events of.
+func (r *resolver) checkHooks(field string, hooks []string) {
+	for i, name := range hooks {
+		at := slices.IndexFunc(r.p.Spec.Hooks, func(h v1alpha1.Hook) bool { return h.Name == name })
+		switch {
+		case at < 0:
+			r.problem(fmt.Sprintf("%s.hooks[%d]", field, i), "Provider %q has no hook %q; choose from %s",
+				r.p.Name, name, list(r.asyncHooks()))
+		case r.p.Spec.Hooks[at].Mode == v1alpha1.HookSync:
+			r.problem(fmt.Sprintf("%s.hooks[%d]", field, i),
+				"Hook %q waits for an answer, so it cannot be queued for a sink; choose from %s", name, list(r.asyncHooks()))
+		}
+	}
+}
+
+func (r *resolver) asyncHooks() []string {
+	var names []string
+	for i := range r.p.Spec.Hooks {
+		if h := &r.p.Spec.Hooks[i]; h.Mode == v1alpha1.HookAsync {
+			names = append(names, h.Name)
+		}
+	}
+	return names
+}
+
+func httpSink(s *v1alpha1.HTTPSink) *config.HTTPSink {
+	if s == nil {
+		return nil
+	}
+	out := &config.HTTPSink{URL: s.URL}
+	if s.CASecretRef != nil {
+		out.CAFile = secretFile(*s.CASecretRef)
+	}
+	for _, h := range s.Headers {
+		c := config.SinkHeader{Name: h.Name, Value: h.Value}
+		if h.ValueFrom != nil {
+			c.File = secretFile(h.ValueFrom.SecretKeyRef)
+		}
+		out.Headers = append(out.Headers, c)
+	}
+	return out
+}
+
+// secretFile is where the kubelet, or the tool in its stead, puts an entry of a
+// Secret below the secrets' root.
+func secretFile(ref v1alpha1.SecretKeyReference) string { return ref.Name + "/" + ref.Key }
+
+func (r *resolver) delivery(field string, d *v1alpha1.Delivery) config.Delivery {
+	if d.Ordering == v1alpha1.OrderingBySubject {
+		r.problem(field+".ordering", "Ordering BySubject is not built yet; set it to None")
+	}
+	return config.Delivery{
+		MaxAttempts: number(d.MaxAttempts),
+		Concurrency: number(d.Concurrency),
+		MinBackoff:  metav1.Duration{Duration: r.duration(field+".minBackoff", d.MinBackoff)},
+		MaxBackoff:  metav1.Duration{Duration: r.duration(field+".maxBackoff", d.MaxBackoff)},
+		MaxAge:      metav1.Duration{Duration: r.duration(field+".maxAge", d.MaxAge)},
+		Timeout:     metav1.Duration{Duration: r.duration(field+".timeout", d.Timeout)},
+	}
+}
+
+func (r *resolver) queue() config.Queue {
+	q := &r.ep.Spec.Queue
+	return config.Queue{
+		CapacityBytes: bytes(q.Capacity),
+		Retention:     metav1.Duration{Duration: r.duration("spec.queue.retention", q.Retention)},
+		DeadLetters: config.DeadLetters{
+			CapacityBytes: bytes(q.DeadLetters.Capacity),
+			WhenFull:      q.DeadLetters.WhenFull,
+		},
+	}
+}
+
+func (r *resolver) limits() config.Limits {
+	l := &r.ep.Spec.Limits
+	return config.Limits{
+		MaxBodyBytes:               bytes(l.MaxBodyBytes),
+		RequestsPerSecond:          number(l.RequestsPerSecond),
+		RequestsPerSecondPerSource: number(l.RequestsPerSecondPerSource),
+	}
+}
+
+func (r *resolver) drain() config.Drain {
+	d := &r.ep.Spec.Receiver.Drain
+	return config.Drain{
+		Delay: metav1.Duration{Duration: r.duration("spec.receiver.drain.delay", d.Delay)},
+		Grace: metav1.Duration{Duration: r.duration("spec.receiver.drain.grace", d.Grace)},
+	}
+}
+
+// number returns the value, or 0 for a field that was left out.
+func number(v *int32) int {
+	if v == nil {
+		return 0
+	}
+	return int(*v)
+}
+
+// bytes returns the value, or 0 for a field that was left out.
+func bytes(q *resource.Quantity) int64 {
+	if q == nil {
+		return 0
+	}
+	return q.Value()
+}
