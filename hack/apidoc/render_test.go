@@ -57,7 +57,7 @@ func TestLinksLead(t *testing.T) {
 	if err := run(dir, out); err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(out) //nolint:gosec // a file of this test
+	data, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}

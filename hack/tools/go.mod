@@ -3,7 +3,6 @@ module github.com/fairlead-dev/fairlead/hack/tools
 go 1.26.0
 
 tool (
-	github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	golang.org/x/vuln/cmd/govulncheck
 	sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
 )
