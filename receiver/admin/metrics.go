@@ -1,0 +1,151 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fairlead-dev/fairlead/receiver/intake"
+)
+
+const namespace = "fairlead_receiver"
+
+// noHook is the hook label of requests at a path that serves none.
+const noHook = "none"
+
+// Buckets of the histograms, in seconds. Requests and appends are bounded by
+// providers' deadlines (1 to 15 s); deliveries may take days.
+var (
+	requestBuckets  = []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15}
+	deliveryBuckets = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600, 72 * 3600}
+)
+
+// Metrics counts what happens at one endpoint. It is told by intake and
+// dispatch while they work, so its methods are quick and take no lock that is
+// held for long.
+type Metrics struct {
+	requests        *prometheus.CounterVec
+	requestSeconds  *prometheus.HistogramVec
+	appendSeconds   prometheus.Histogram
+	entries         *prometheus.CounterVec
+	ignored         *prometheus.CounterVec
+	unlisted        *prometheus.CounterVec
+	misrouted       *prometheus.CounterVec
+	conflicts       prometheus.Counter
+	attempts        *prometheus.CounterVec
+	attemptSeconds  *prometheus.HistogramVec
+	deliverySeconds *prometheus.HistogramVec
+	deadLetters     *prometheus.CounterVec
+	configLoads     *prometheus.CounterVec
+	generation      prometheus.Gauge
+
+	hooks hookCache
+	seen  seen
+}
+
+// NewMetrics makes the metrics of one endpoint. Each vector starts empty: a
+// series appears with its first event.
+func NewMetrics() *Metrics {
+	return &Metrics{
+		requests: counter("requests_total", "Requests by hook and by what became of them.", "hook", "outcome"),
+		requestSeconds: histogram("request_duration_seconds", "Time from the end of a request's headers to the end of handling it.",
+			requestBuckets, "hook"),
+		appendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: "append_duration_seconds",
+			Help: "Time that an event took to be stored and synced.", Buckets: requestBuckets}),
+		entries:   counter("secret_entry_used_total", "Requests verified, by the Secret's entry that did it.", "entry"),
+		ignored:   counter("ignored_requests_total", "Requests answered with success and dropped, by the profile's rule.", "rule"),
+		unlisted:  counter("unlisted_requests_verified_total", "Requests from unlisted addresses whose signature was checked (all in Observe, a sample in Enforce): valid or invalid.", "signature"),
+		misrouted: counter("misrouted_requests_total", "Verified requests of one hook (shape) that were sent to another's path (hook).", "hook", "shape"),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "id_conflicts_total",
+			Help: "Events whose id was in use by an event with another body."}),
+		attempts: counter("attempts_total", "Attempts at delivering, by sink and by what became of them.", "sink", "outcome"),
+		attemptSeconds: histogram("attempt_duration_seconds", "Time that one attempt took.",
+			requestBuckets, "sink"),
+		deliverySeconds: histogram("delivery_duration_seconds", "Time from an event's receipt to its delivery.",
+			deliveryBuckets, "sink"),
+		deadLetters: counter("dead_letters_total", "Deliveries that became dead letters, by sink and reason.", "sink", "reason"),
+		configLoads: counter("config_loads_total", "Loads of configuration and secrets that changed something, by result.", "result"),
+		generation: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "config_generation",
+			Help: "Generation of the endpoint whose configuration is in use."}),
+	}
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
+}
+
+// Register adds the metrics to a registry.
+func (m *Metrics) Register(r prometheus.Registerer) error {
+	for _, c := range []prometheus.Collector{m.requests, m.requestSeconds, m.appendSeconds, m.entries, m.ignored, m.unlisted,
+		m.misrouted, m.conflicts, m.attempts, m.attemptSeconds, m.deliverySeconds, m.deadLetters, m.configLoads, m.generation} {
+		if err := r.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Request implements intake.Observer.
+func (m *Metrics) Request(hook string, o intake.Outcome, took time.Duration) {
+	if hook == "" {
+		hook = noHook
+	}
+	h := m.hooks.get(hook, m)
+	h.outcome(o, m).Inc()
+	h.seconds.Observe(took.Seconds())
+}
+
+// Appended implements intake.Observer.
+func (m *Metrics) Appended(took time.Duration) { m.appendSeconds.Observe(took.Seconds()) }
+
+// Entry implements intake.Observer.
+func (m *Metrics) Entry(name string, at time.Time) { m.seen.entry(name, at, m.entries) }
+
+// Ignored implements intake.Observer.
+func (m *Metrics) Ignored(rule string) { m.ignored.WithLabelValues(rule).Inc() }
+
+// Unlisted implements intake.Observer.
+func (m *Metrics) Unlisted(valid bool, at time.Time) {
+	if !valid {
+		m.unlisted.WithLabelValues("invalid").Inc()
+		return
+	}
+	m.unlisted.WithLabelValues("valid").Inc()
+	m.seen.unlisted(at)
+}
+
+// Misrouted implements intake.Observer.
+func (m *Metrics) Misrouted(hook, other string, at time.Time) {
+	m.misrouted.WithLabelValues(hook, other).Inc()
+	m.seen.misrouted(hook, other, at)
+}
+
+// Conflict implements intake.Observer.
+func (m *Metrics) Conflict() { m.conflicts.Inc() }
+
+// Attempt implements dispatch.Observer.
+func (m *Metrics) Attempt(sink, outcome string, took time.Duration) {
+	m.attempts.WithLabelValues(sink, outcome).Inc()
+	m.attemptSeconds.WithLabelValues(sink).Observe(took.Seconds())
+}
+
+// Delivered implements dispatch.Observer.
+func (m *Metrics) Delivered(sink string, sinceReceived time.Duration) {
+	m.deliverySeconds.WithLabelValues(sink).Observe(sinceReceived.Seconds())
+}
+
+// Dead implements dispatch.Observer.
+func (m *Metrics) Dead(sink, reason string) { m.deadLetters.WithLabelValues(sink, reason).Inc() }
+
+// ConfigLoaded counts a change of configuration or secrets.
+func (m *Metrics) ConfigLoaded(generation int64) {
+	m.configLoads.WithLabelValues("ok").Inc()
+	m.generation.Set(float64(generation))
+}
+
+// ConfigRefused counts a configuration that did not load.
+func (m *Metrics) ConfigRefused() { m.configLoads.WithLabelValues("error").Inc() }

@@ -1,0 +1,141 @@
+package intake
+
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/source"
+	"github.com/fairlead-dev/fairlead/receiver/verify"
+)
+
+// route is what is served at one path.
+type route struct {
+	hook      string
+	index     int // of the hook, for observers
+	sync      bool
+	eventType string
+	// others are the shapes of the other hooks' requests.
+	others []shape
+}
+
+// endpoint is everything that a configuration gives intake. It is made anew at
+// each change and never changes itself.
+type endpoint struct {
+	keys      *verify.Keys
+	inflated  bool
+	routes    map[string]*route
+	replies   replies
+	class     *classifier
+	dedup     queue.Dedup
+	byID      bool
+	ignore    []ignoreRule
+	resolver  *source.Resolver
+	listed    *source.Set
+	enforce   bool
+	suspended bool
+	maxBody   int64
+	whole     *rate.Limiter // nil: no bound
+	perSource *sourceLimits // nil: no bound
+}
+
+type ignoreRule struct {
+	name            string
+	present, absent []string // canonical
+}
+
+func newEndpoint(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys) (*endpoint, error) {
+	window, err := c.Event.Dedup.Window.Parse()
+	if err != nil {
+		return nil, fmt.Errorf("reading event.dedup.window: %w", err)
+	}
+	ep := &endpoint{
+		keys: keys, inflated: scheme.SignsInflated(), replies: newReplies(c.Replies), class: newClassifier(c.Event),
+		dedup:    queue.Dedup{Key: dedupKeys[c.Event.Dedup.Key], Window: window},
+		byID:     c.Event.Dedup.Key == api.DedupID,
+		resolver: source.NewResolver(c.Sources.TrustedProxies), listed: source.NewSet(c.Sources.Ranges),
+		enforce:   c.Sources.Mode != api.SourceObserve,
+		suspended: c.Suspend == api.SuspendIntake,
+		maxBody:   c.Limits.MaxBodyBytes,
+	}
+	if n := c.Limits.RequestsPerSecond; n > 0 {
+		ep.whole = rate.NewLimiter(rate.Limit(n), 2*n)
+	}
+	if n := c.Limits.RequestsPerSecondPerSource; n > 0 {
+		ep.perSource = newSourceLimits(n)
+	}
+	for _, r := range c.Ignore {
+		ep.ignore = append(ep.ignore, ignoreRule{r.Name, canonical(r.Present), canonical(r.Absent)})
+	}
+	ep.routes, err = newRoutes(c)
+	return ep, err
+}
+
+var dedupKeys = map[api.DedupKey]queue.DedupKey{
+	api.DedupID: queue.ByID, api.DedupBodySHA256: queue.ByBody, api.DedupNone: queue.NoDedup,
+}
+
+// newRoutes lays the profile's hooks out below the endpoint's path.
+func newRoutes(c *v1alpha1.Config) (map[string]*route, error) {
+	routes := map[string]*route{}
+	for i, h := range c.Hooks {
+		var others []shape
+		for _, o := range c.Hooks {
+			if o.Name != h.Name && o.Match != nil {
+				others = append(others, newShape(o.Name, o.Match))
+			}
+		}
+		for _, p := range h.Paths {
+			at := path.Join(c.Path, p.Path)
+			if routes[at] != nil {
+				return nil, fmt.Errorf("hooks %q and %q have the same path", routes[at].hook, h.Name)
+			}
+			routes[at] = &route{hook: h.Name, index: i, sync: h.Mode == api.HookSync, eventType: eventType(p.EventType), others: others}
+		}
+	}
+	return routes, nil
+}
+
+func eventType(t string) string {
+	if t == "" {
+		return unknownType
+	}
+	return t
+}
+
+func newShape(hook string, m *api.BodyShape) shape {
+	s := shape{hook: hook}
+	for _, p := range m.Present {
+		s.present = append(s.present, bodyPath(string(p)))
+	}
+	for _, p := range m.Absent {
+		s.absent = append(s.absent, bodyPath(string(p)))
+	}
+	return s
+}
+
+// route finds what is served at a request's path. A slash at the end is let
+// pass: people paste it.
+func (ep *endpoint) route(p string) *route {
+	if rt := ep.routes[p]; rt != nil {
+		return rt
+	}
+	return ep.routes[strings.TrimSuffix(p, "/")]
+}
+
+// source says whether a client address may send.
+func (ep *endpoint) lists(addr netip.Addr, err error) bool {
+	return err == nil && ep.listed.Contains(addr)
+}
+
+// allows spends one request of the client address's allowance.
+func (ep *endpoint) allows(addr netip.Addr, now time.Time) bool {
+	return ep.perSource == nil || ep.perSource.allow(addr, now)
+}

@@ -1,0 +1,320 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/receiver/event"
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/verify"
+)
+
+// Append stores an event for the sinks that want it and returns when it is
+// synced, as queue.Queue's Append does.
+type Append func(ctx context.Context, e *event.Event, d queue.Dedup) (queue.Outcome, error)
+
+// Observer is told what becomes of requests. Its methods are called on the
+// accept path, from many goroutines, and must be quick. No argument is chosen by
+// a stranger: hooks, rules and entries come from the configuration.
+type Observer interface {
+	// Request is called once for each request. hook is empty where no hook is
+	// served at the path.
+	Request(hook string, o Outcome, took time.Duration)
+	// Appended says how long an event took to be stored.
+	Appended(took time.Duration)
+	// Entry says which Secret entry verified a request.
+	Entry(name string, at time.Time)
+	// Ignored says which ignore rule dropped a request.
+	Ignored(rule string)
+	// Unlisted is called in Observe for each request from an unlisted address that
+	// was verified or not, and in Enforce for the sample that is verified.
+	Unlisted(valid bool, at time.Time)
+	// Misrouted says that a verified request at hook's path is one of other's.
+	Misrouted(hook, other string, at time.Time)
+	// Conflict says that an id was used by two events.
+	Conflict()
+}
+
+// Options are what a Handler works with. All are needed.
+type Options struct {
+	Append   Append
+	Observer Observer
+	Logger   *slog.Logger
+	Now      func() time.Time
+	// MaxInFlight bounds the requests that are read and stored at once; more are
+	// answered as overloaded. 0 means 1024.
+	MaxInFlight int64
+}
+
+// Handler serves one endpoint's hooks. It answers 503 until Update was called.
+type Handler struct {
+	o        Options
+	ep       atomic.Pointer[endpoint]
+	inFlight atomic.Int64
+	draining atomic.Bool
+	bodies   buffers
+	inflater inflater
+	samples  *rate.Limiter
+	failures *rate.Limiter
+}
+
+// Unlisted requests that are verified in Enforce, a second: enough to notice
+// that a provider sends from new addresses, too few to cost anything.
+const samplesPerSecond = 5
+
+// New returns a Handler without a configuration.
+func New(o Options) *Handler {
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = 1024
+	}
+	return &Handler{o: o, samples: rate.NewLimiter(samplesPerSecond, samplesPerSecond), failures: rate.NewLimiter(1, 5)}
+}
+
+// Update replaces the configuration and the signing secrets. Requests under way
+// end with what they began with. On an error nothing has changed.
+func (h *Handler) Update(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys) error {
+	ep, err := newEndpoint(c, scheme, keys)
+	if err != nil {
+		return fmt.Errorf("preparing intake: %w", err)
+	}
+	h.ep.Store(ep)
+	return nil
+}
+
+// Drain makes every further answer carry Connection: close, so that clients and
+// proxies turn to another receiver while this one still serves.
+func (h *Handler) Drain() { h.draining.Store(true) }
+
+// InFlight is the number of requests that are being handled.
+func (h *Handler) InFlight() int64 { return h.inFlight.Load() }
+
+// request is one request on its way through the steps.
+type request struct {
+	h     *Handler
+	ep    *endpoint
+	w     http.ResponseWriter
+	r     *http.Request
+	start time.Time
+	route *route
+	// unlisted is whether the client's address is not listed.
+	unlisted bool
+	// unread is whether the request is refused with its body unread.
+	unread bool
+	// duplicate is whether the event was stored already.
+	duplicate bool
+}
+
+// ServeHTTP answers one request; see the package's comment for the order.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := request{h: h, ep: h.ep.Load(), w: w, r: r, start: h.o.Now()}
+	if q.ep == nil {
+		http.Error(w, `{"error":"the receiver is starting"}`, http.StatusServiceUnavailable)
+		return
+	}
+	q.route = q.ep.route(r.URL.Path)
+	n := h.inFlight.Add(1)
+	defer h.inFlight.Add(-1)
+	err := q.handle(n)
+	o := outcomeOf(err)
+	if q.duplicate {
+		o = Duplicate
+	}
+	if o == Failed {
+		h.logFailure(err)
+	}
+	q.reply(o)
+	h.o.Observer.Request(q.hook(), o, h.o.Now().Sub(q.start))
+	if o == Unlisted {
+		q.sample()
+	}
+}
+
+// logFailure tells of trouble of our own, a few times a second at most: a
+// request that anybody can send must not fill the log.
+func (h *Handler) logFailure(err error) {
+	if h.failures.Allow() {
+		h.o.Logger.Error("A request was answered with failure; the provider must send it again", "err", err)
+	}
+}
+
+func (q *request) hook() string {
+	if q.route == nil {
+		return ""
+	}
+	return q.route.hook
+}
+
+// reply answers with the outcome's reply. A body that was not read is left to
+// the server, which drops it after the answer has gone out: a client that is
+// slow to send does not hold the answer up.
+func (q *request) reply(o Outcome) {
+	closing := q.h.draining.Load() || o == TooLarge
+	if q.unread && !closing && q.r.ProtoMajor == 1 {
+		_ = http.NewResponseController(q.w).EnableFullDuplex() // if not to be had, the server reads the body first
+	}
+	if o == MethodNotAllowed {
+		q.w.Header().Set("Allow", http.MethodPost)
+	}
+	q.ep.replies[o].write(q.w, closing)
+}
+
+// handle takes a request through all steps. nil means that the event is on
+// disk: until then it is the provider's.
+func (q *request) handle(inFlight int64) error {
+	addr, err := q.ep.resolver.Client(q.r.RemoteAddr, q.r.Header)
+	q.unlisted = !q.ep.lists(addr, err)
+	q.unread = true
+	switch {
+	case q.unlisted && q.ep.enforce:
+		return errUnlisted
+	case q.route == nil:
+		return errNotFound
+	case q.r.Method != http.MethodPost:
+		return errMethod
+	case q.route.sync:
+		return errNoResponder
+	case q.ep.suspended:
+		return errSuspended
+	case inFlight > q.h.o.MaxInFlight:
+		return errOverloaded
+	case err == nil && !q.ep.allows(addr, q.start):
+		return errRateLimited
+	}
+	if rule := q.ep.ignored(q.r.Header); rule != "" {
+		q.h.o.Observer.Ignored(rule)
+		return errIgnored
+	}
+	q.unread = false
+	return q.accept()
+}
+
+// accept reads, verifies and stores.
+func (q *request) accept() error {
+	var m memory
+	defer m.free(&q.h.bodies)
+	body, err := q.read(&m)
+	if err != nil {
+		return err
+	}
+	if err := q.verify(body); err != nil {
+		return fmt.Errorf("verifying: %w", err)
+	}
+	return q.store(body)
+}
+
+// memory is what one request's body is held in.
+type memory struct{ wire, plain *buffer }
+
+func (m *memory) free(p *buffers) {
+	if m.wire != nil {
+		p.put(m.wire)
+	}
+	if m.plain != nil {
+		p.put(m.plain)
+	}
+}
+
+// read returns the bytes that are signed. They are valid until m is freed.
+func (q *request) read(m *memory) ([]byte, error) {
+	m.wire = q.h.bodies.get()
+	if err := readBody(q.w, q.r, q.ep.maxBody, m.wire); err != nil {
+		return nil, fmt.Errorf("reading body: %w", err)
+	}
+	if !q.ep.inflated || !isGzip(m.wire.b) {
+		return m.wire.b, nil
+	}
+	m.plain = q.h.bodies.get()
+	if err := q.h.inflater.inflate(m.wire.b, q.ep.maxBody, m.plain); err != nil {
+		return nil, fmt.Errorf("inflating body: %w", err)
+	}
+	return m.plain.b, nil
+}
+
+func (q *request) verify(body []byte) error {
+	entry, err := q.ep.keys.Verify(verify.Request{Method: q.r.Method, Header: q.r.Header, Body: body}, q.start)
+	if q.unlisted {
+		q.h.o.Observer.Unlisted(err == nil, q.start)
+	}
+	if err != nil {
+		return err
+	}
+	q.h.o.Observer.Entry(entry, q.start)
+	if q.ep.whole != nil && !q.ep.whole.AllowN(q.start, 1) {
+		return errRateLimited
+	}
+	return nil
+}
+
+// store classifies a verified body and appends its event.
+func (q *request) store(body []byte) error {
+	for i := range q.route.others {
+		if s := &q.route.others[i]; s.matches(body) {
+			q.h.o.Observer.Misrouted(q.route.hook, s.hook, q.start)
+			return errMisrouted
+		}
+	}
+	e, named, err := q.ep.class.event(q.route, q.r.Header, body, q.start)
+	if err != nil {
+		return fmt.Errorf("classifying: %w", err)
+	}
+	d := q.ep.dedup
+	if q.ep.byID && !named {
+		d.Key = queue.NoDedup
+	}
+	before := q.h.o.Now()
+	outcome, err := q.h.o.Append(q.r.Context(), e, d)
+	if err != nil {
+		return fmt.Errorf("storing event %q: %w", e.ID, err)
+	}
+	q.h.o.Observer.Appended(q.h.o.Now().Sub(before))
+	if outcome == queue.StoredSuffixed {
+		q.h.o.Observer.Conflict()
+	}
+	q.duplicate = outcome == queue.Duplicate
+	return nil
+}
+
+// ignored returns the name of the rule that says to drop the request, or "".
+func (ep *endpoint) ignored(h http.Header) string {
+	for i := range ep.ignore {
+		r := &ep.ignore[i]
+		if hasAll(h, r.present) && hasNone(h, r.absent) {
+			return r.name
+		}
+	}
+	return ""
+}
+
+func hasAll(h http.Header, names []string) bool {
+	for _, n := range names {
+		if len(h[n]) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func hasNone(h http.Header, names []string) bool {
+	for _, n := range names {
+		if len(h[n]) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func canonical(names []api.HeaderName) []string {
+	var out []string
+	for _, n := range names {
+		out = append(out, http.CanonicalHeaderKey(string(n)))
+	}
+	return out
+}

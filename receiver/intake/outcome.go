@@ -1,0 +1,105 @@
+package intake
+
+import (
+	"compress/flate"
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/verify"
+)
+
+// Outcome is what became of a request.
+type Outcome uint8
+
+// The outcomes. Each but NotFound and MethodNotAllowed has a reply in the
+// profile.
+const (
+	Accepted Outcome = iota
+	Duplicate
+	Ignored
+	Suspended
+	Unauthenticated
+	Unlisted
+	TooLarge
+	Malformed
+	RateLimited
+	Overloaded
+	Failed
+	Misrouted
+	NotFound
+	MethodNotAllowed
+	// Outcomes is how many there are.
+	Outcomes
+)
+
+var outcomeNames = [Outcomes]string{
+	"accepted", "duplicate", "ignored", "suspended", "unauthenticated", "unlisted", "too_large",
+	"malformed", "rate_limited", "overloaded", "failed", "misrouted", "not_found", "method_not_allowed",
+}
+
+// String returns the outcome's name as it stands in metrics.
+func (o Outcome) String() string { return outcomeNames[o] }
+
+// Errors of the steps that intake itself takes.
+var (
+	errSuspended   = errors.New("intake is suspended")
+	errUnlisted    = errors.New("the client's address is not listed")
+	errTooLarge    = errors.New("the body is over the limit")
+	errMalformed   = errors.New("the request cannot be read")
+	errRateLimited = errors.New("too many requests")
+	errOverloaded  = errors.New("too many requests in flight")
+	errMisrouted   = errors.New("the body belongs to another hook")
+	errIgnored     = errors.New("the profile says to ignore this request")
+	errNotFound    = errors.New("no hook is served at this path")
+	errNoResponder = errors.New("the hook at this path has no responder")
+	errMethod      = errors.New("only POST is served")
+)
+
+// outcomeOf alone turns an error into an outcome. What it does not know is our
+// own trouble: the provider must send again.
+func outcomeOf(err error) Outcome {
+	if err == nil {
+		return Accepted
+	}
+	for _, k := range []struct {
+		err     error
+		outcome Outcome
+	}{
+		{verify.ErrNoKeys, Failed},
+		{verify.ErrSignature, Unauthenticated},
+		{verify.ErrTimestamp, Unauthenticated},
+		{errSuspended, Suspended},
+		{errUnlisted, Unlisted},
+		{errIgnored, Ignored},
+		{errTooLarge, TooLarge},
+		{errMalformed, Malformed},
+		{errRateLimited, RateLimited},
+		{errOverloaded, Overloaded},
+		{queue.ErrFull, Overloaded},
+		{errMisrouted, Misrouted},
+		{errNotFound, NotFound},
+		{errNoResponder, NotFound},
+		{errMethod, MethodNotAllowed},
+	} {
+		if errors.Is(err, k.err) {
+			return k.outcome
+		}
+	}
+	return Failed
+}
+
+// readError says what an error of reading a body means.
+func readError(err error) error {
+	var tooLarge *http.MaxBytesError
+	var corrupt flate.CorruptInputError
+	switch {
+	case errors.As(err, &tooLarge):
+		return errTooLarge
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt), errors.Is(err, io.ErrUnexpectedEOF):
+		return errMalformed
+	}
+	return errors.Join(errMalformed, err)
+}
