@@ -158,7 +158,11 @@ type Stats struct {
 	Capacity int64
 	// DeadLetterBytes and DeadLetterCapacity are the same for dead letters.
 	DeadLetterBytes, DeadLetterCapacity int64
-	// Sinks holds the figures of each sink.
+	// Unreadable counts the records that could not be read since the queue was
+	// opened. A delivery of one that is known to be for a sink becomes a dead letter;
+	// where not even that can be read, it is counted as dropped.
+	Unreadable int64
+	// Sinks holds the figures of each sink that ever was.
 	Sinks map[string]SinkStats
 }
 
@@ -172,6 +176,11 @@ type SinkStats struct {
 	Retrying int64
 	// DeadLetters and DeadLetterBytes count the dead letters that are kept.
 	DeadLetters, DeadLetterBytes int64
+	// DeadLettersDropped counts those that made room for newer ones. In the ledger
+	// they stay dead.
+	DeadLettersDropped int64
 	// OldestQueued is when the oldest queued event was received; zero if none is.
 	OldestQueued time.Time
+	// Removed means that the sink is no longer listed.
+	Removed bool
 }

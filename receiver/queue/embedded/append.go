@@ -1,0 +1,174 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/fairlead-dev/fairlead/receiver/event"
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+)
+
+// Append stores an event for the named sinks, and returns after the sync.
+func (q *Queue) Append(ctx context.Context, e *event.Event, d queue.Dedup, sinks []string) (queue.Outcome, error) {
+	if d.Key == queue.NoDedup || d.Window <= 0 {
+		g, err := q.add(&record{e: e, id: e.ID}, nil, sinks)
+		if err != nil {
+			return 0, err
+		}
+		return queue.Stored, g.await(ctx)
+	}
+	return q.appendOnce(ctx, e, identify(e, d), sinks)
+}
+
+// appendOnce stores an event unless it is known. No other Append of the same key
+// runs meanwhile: one that comes waits until this one's event is synced, because
+// Pebble shows what is written before it is.
+func (q *Queue) appendOnce(ctx context.Context, e *event.Event, id identity, sinks []string) (queue.Outcome, error) {
+	held := id.hash
+	if err := q.inflight.enter(ctx, held); err != nil {
+		return 0, err
+	}
+	r := record{e: e, id: e.ID}
+	outcome, err := q.recognise(&r, &id)
+	if err != nil || outcome == queue.Duplicate {
+		q.inflight.leave(held)
+		return outcome, err
+	}
+	g, err := q.add(&r, &id, sinks)
+	if err != nil {
+		q.inflight.leave(held)
+		return 0, err
+	}
+	select {
+	case <-g.done:
+		q.inflight.leave(held)
+		return outcome, g.err
+	case <-ctx.Done():
+		go func() { // others must go on to wait for the sync; it ends with the group
+			<-g.done
+			q.inflight.leave(held)
+		}()
+		return 0, fmt.Errorf("waiting for the sync: %w", context.Cause(ctx))
+	}
+}
+
+// group is the events that are written by one commit and synced together.
+type group struct {
+	batch *pebble.Batch
+	done  chan struct{} // closed after the sync
+	err   error         // why not; may be read when done is closed
+	first uint64
+	last  uint64
+	size  tally
+	adds  []addition
+}
+
+// addition is what a group holds for one sink.
+type addition struct {
+	sink *sink
+	size tally
+}
+
+func (g *group) await(ctx context.Context) error {
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the sync: %w", context.Cause(ctx))
+	}
+}
+
+// maxTargets is how many sinks an event may be for without an allocation.
+const maxTargets = 16
+
+// add puts an event, and what it is recognised by, into the group that the next
+// commit writes. The record is laid out in the batch itself, by the goroutine
+// that brings it, so that the committer has little left to do.
+func (q *Queue) add(r *record, id *identity, names []string) (*group, error) {
+	var targetBuf [maxTargets]*sink
+	var ordinalBuf [maxTargets]uint32
+	targets := targetBuf[:0]
+	r.ordinals = ordinalBuf[:0]
+
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, queue.ErrClosed
+	}
+	if err := q.failed(); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		s, ok := q.byName[name]
+		if !ok {
+			return nil, fmt.Errorf("storing for %q: %w", name, queue.ErrUnknownSink)
+		}
+		if !slices.Contains(targets, s) {
+			targets, r.ordinals = append(targets, s), append(r.ordinals, s.ordinal)
+		}
+	}
+	size := r.size()
+	if err := q.reserve(int64(size) * int64(len(targets))); err != nil {
+		return nil, err
+	}
+	g := q.pendingGroup()
+	q.last++
+	if id != nil {
+		q.remember(g.batch, id)
+	}
+	op := g.batch.SetDeferred(eventKeyLen, size)
+	appendEventKey(op.Key[:0], q.last)
+	r.appendTo(op.Value[:0])
+	if err := op.Finish(); err != nil { // only of indexed batches
+		return nil, err
+	}
+	g.count(q.last, int64(size), targets)
+	return g, nil
+}
+
+// reserve takes room for a queued delivery of an event for some sinks.
+func (q *Queue) reserve(cost int64) error {
+	l := q.limits.Load()
+	if !l.DropOldestDeadLetter && q.deadBytes.Load() >= l.DeadLetterCapacity {
+		return queue.ErrFull
+	}
+	if q.queued.Add(cost) > l.Capacity && cost > 0 {
+		q.queued.Add(-cost)
+		return queue.ErrFull
+	}
+	return nil
+}
+
+// pendingGroup returns the group to add to. The caller holds mu.
+func (q *Queue) pendingGroup() *group {
+	if q.pending == nil {
+		q.pending = &group{batch: q.takeBatch(), done: make(chan struct{}), first: q.last + 1}
+		q.signal()
+	}
+	return q.pending
+}
+
+// takeBatch returns an empty batch. The caller holds mu.
+func (q *Queue) takeBatch() *pebble.Batch {
+	if b := q.spare; b != nil {
+		q.spare = nil
+		return b
+	}
+	return q.db.NewBatch(pebble.WithInitialSizeBytes(batchInitial), pebble.WithMaxRetainedSizeBytes(batchRetained))
+}
+
+func (g *group) count(seq uint64, size int64, targets []*sink) {
+	g.last = seq
+	g.size.add(size)
+	for _, s := range targets {
+		i := slices.IndexFunc(g.adds, func(a addition) bool { return a.sink == s })
+		if i < 0 {
+			i = len(g.adds)
+			g.adds = append(g.adds, addition{sink: s})
+		}
+		g.adds[i].size.add(size)
+	}
+}

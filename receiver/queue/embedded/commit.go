@@ -1,0 +1,200 @@
+package embedded
+
+import (
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+)
+
+// control is something that the committer does between two groups.
+type control struct {
+	sinks []string   // SetSinks
+	done  chan error // gets one value, after the sync
+}
+
+// control has the committer do c, and waits for it.
+func (q *Queue) control(c *control) error {
+	c.done = make(chan error, 1)
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return queue.ErrClosed
+	}
+	q.controls = append(q.controls, c)
+	q.mu.Unlock()
+	q.signal()
+	return <-c.done
+}
+
+// work is what one turn of the committer has to do.
+type work struct {
+	group    *group
+	controls []*control
+	flush    bool
+	closed   bool
+	totals   totals
+	batch    *pebble.Batch
+}
+
+// commitLoop is the one goroutine that writes. While it syncs, the next group
+// gathers; there is no delay to make groups larger.
+func (q *Queue) commitLoop() {
+	defer close(q.stopped)
+	for range q.wake {
+		for {
+			w, ok := q.takeWork()
+			if !ok {
+				break
+			}
+			q.turn(&w)
+			if w.closed {
+				return
+			}
+		}
+	}
+}
+
+// takeWork takes what is there to do. From then on new events go to the next
+// group, and sinks that are going can no longer be named.
+func (q *Queue) takeWork() (work, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w := work{group: q.pending, controls: q.controls, flush: q.flushDue, closed: q.closed}
+	if w.group == nil && len(w.controls) == 0 && !w.flush && !w.closed {
+		return w, false
+	}
+	q.pending, q.controls, q.flushDue = nil, nil, false
+	w.totals = totals{last: q.last, bucket: q.bucket}
+	if w.group != nil {
+		w.batch = w.group.batch
+	} else {
+		w.batch = q.takeBatch()
+	}
+	for _, c := range w.controls {
+		q.unlist(c.sinks)
+	}
+	return w, true
+}
+
+// turn writes one batch, and tells everybody who waits for it.
+func (q *Queue) turn(w *work) {
+	err := q.failed()
+	if err == nil {
+		err = q.write(w)
+	}
+	if g := w.group; g != nil {
+		g.err = err
+		if err == nil {
+			q.synced.Store(g.last)
+		}
+		close(g.done)
+		for _, a := range g.adds {
+			a.sink.wakeFor(a.size.n)
+		}
+	}
+	for _, c := range w.controls {
+		if err == nil {
+			q.list(c.sinks)
+		}
+		c.done <- err
+	}
+	q.settle(err)
+	q.giveBack(w.batch)
+}
+
+// write fills the batch and commits it. A failure is final: the commit may be on
+// disk or not, and Pebble takes no other one.
+func (q *Queue) write(w *work) error {
+	b := w.batch
+	if err := q.fill(w); err != nil {
+		err = fmt.Errorf("preparing a commit: %w", err)
+		q.fail(err)
+		return err
+	}
+	sync := pebble.NoSync
+	if w.group != nil || len(w.controls) > 0 || w.closed {
+		sync = pebble.Sync
+	}
+	if b.Empty() {
+		if !w.closed {
+			return nil
+		}
+		if err := b.LogData(nil, nil); err != nil { // carries the sync of what was not synced
+			return err
+		}
+	}
+	if err := b.Commit(sync); err != nil {
+		err = fmt.Errorf("committing: %w", err)
+		q.fail(err)
+		return err
+	}
+	return q.failed()
+}
+
+// fill writes into the batch, behind the events that are there already, what
+// follows from them and from what the sinks' consumers did.
+func (q *Queue) fill(w *work) error {
+	if g := w.group; g != nil {
+		q.account(w.batch, g)
+		q.set(w.batch, append(q.keyBuf[:0], kindTotals), w.totals.appendTo(q.valBuf[:0]))
+	}
+	for _, c := range w.controls {
+		if err := q.applySinks(w.batch, c.sinks); err != nil {
+			return err
+		}
+	}
+	q.flushSet.Store(false)
+	q.dropLetters(w.batch)
+	for _, s := range *q.sinks.Load() {
+		if err := q.drain(w.batch, s); err != nil {
+			return err
+		}
+	}
+	q.writeChanged(w.batch)
+	return q.trim(w.batch)
+}
+
+// account enters a group into the ledgers and the chunks.
+func (q *Queue) account(b *pebble.Batch, g *group) {
+	for _, a := range g.adds {
+		a.sink.accept(a.size, g.last)
+	}
+	q.covered.Store(g.last)
+	q.events.Add(g.size.n)
+	q.bytes.Add(g.size.bytes)
+	q.extendChunk(b, g)
+}
+
+// set writes a key, and keeps the buffers for the next one.
+func (q *Queue) set(b *pebble.Batch, key, value []byte) {
+	_ = b.Set(key, value, nil) // fails only for indexed batches
+	q.keyBuf, q.valBuf = key, value
+}
+
+func (q *Queue) remove(b *pebble.Batch, key []byte) {
+	_ = b.Delete(key, nil)
+	q.keyBuf = key
+}
+
+func (q *Queue) removeRange(b *pebble.Batch, from, to []byte) {
+	_ = b.DeleteRange(from, to, nil)
+}
+
+// settle tells those who wait that the state of their sink was written.
+func (q *Queue) settle(err error) {
+	for _, s := range *q.sinks.Load() {
+		s.settle()
+	}
+	if err == nil {
+		q.armTrim()
+	}
+}
+
+func (q *Queue) giveBack(b *pebble.Batch) {
+	b.Reset()
+	q.mu.Lock()
+	q.spare = b
+	q.mu.Unlock()
+}

@@ -1,0 +1,308 @@
+package embedded
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/receiver/event"
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+)
+
+var _ queue.Consumer = (*sink)(nil)
+
+// Bounds of what is kept with a delivery that failed.
+const (
+	maxReason = 512
+	maxAnswer = 2048
+)
+
+// lease is a delivery with its event, made in one piece.
+type lease struct {
+	delivery queue.Delivery
+	event    event.Event
+}
+
+// Lease waits for a delivery that is due and takes it.
+func (s *sink) Lease(ctx context.Context) (*queue.Delivery, error) {
+	for {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		l, raw, wait, err := s.claim()
+		switch {
+		case err != nil:
+			return nil, err
+		case l != nil:
+			if err := s.load(l, raw); err != nil {
+				s.bury(&l.delivery, err)
+				continue
+			}
+			return &l.delivery, nil
+		case wait == nil:
+			s.readAhead()
+			continue
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			s.leaveLine(wait)
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// claim takes a delivery, with its record if that is at hand, or gets in line, or
+// returns nothing at all when the log must be read first.
+func (s *sink) claim() (l *lease, raw []byte, wait chan struct{}, err error) {
+	now := s.q.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, nil, nil, queue.ErrClosed
+	case !s.active:
+		return nil, nil, nil, fmt.Errorf("leasing for %q: %w", s.name, queue.ErrUnknownSink)
+	}
+	it := s.pick(now)
+	if it != nil {
+		l = &lease{delivery: queue.Delivery{Sequence: it.seq, Attempts: it.attempts}}
+		l.delivery.Event = &l.event
+		raw, it.raw, it.held = it.raw, nil, &l.delivery
+		s.passOn(now)
+		return l, raw, nil, nil
+	}
+	if s.hasUnread() {
+		return nil, nil, nil, nil
+	}
+	wait = make(chan struct{})
+	s.waiters = append(s.waiters, wait)
+	s.armTimer(now)
+	return nil, nil, wait, nil
+}
+
+// pick takes the next delivery off its line: retries that are due, what was
+// given back, what was never leased. The caller holds mu.
+func (s *sink) pick(now int64) *item {
+	switch {
+	case len(s.due) > 0 && s.due[0].due <= now:
+		return heap.Pop(&s.due).(*item)
+	case len(s.returned) > 0:
+		it := s.returned[0]
+		s.returned = slices.Delete(s.returned, 0, 1)
+		return it
+	case len(s.ready) > 0 && s.mayStart():
+		it := s.ready[0]
+		s.ready[0] = nil
+		s.ready = s.ready[1:]
+		s.holes[it.seq] = it
+		return it
+	}
+	return nil
+}
+
+// mayStart reports whether deliveries that were never leased may be. The caller
+// holds mu.
+func (s *sink) mayStart() bool { return len(s.retries) < s.q.opts.MaxRetries }
+
+// hasUnread reports whether the log holds deliveries that can be read now. The
+// caller holds mu.
+func (s *sink) hasUnread() bool {
+	return s.mayStart() && len(s.ready) == 0 && s.fresh.n > 0 && s.read <= s.q.synced.Load()
+}
+
+// passOn wakes another one in line if there is more to lease. The caller holds mu.
+func (s *sink) passOn(now int64) {
+	if len(s.waiters) == 0 {
+		return
+	}
+	if len(s.due) > 0 && s.due[0].due <= now || len(s.returned) > 0 || s.mayStart() && len(s.ready) > 0 || s.hasUnread() {
+		s.signal(1)
+		return
+	}
+	s.armTimer(now)
+}
+
+// armTimer has one of those in line woken when the next retry is due. The caller
+// holds mu.
+func (s *sink) armTimer(now int64) {
+	if len(s.due) == 0 || s.closed {
+		return
+	}
+	wait := max(time.Duration(s.due[0].due-now), 0)
+	if s.timer == nil {
+		s.timer = time.AfterFunc(wait, s.retryDue)
+		return
+	}
+	s.timer.Reset(wait)
+}
+
+func (s *sink) retryDue() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signal(min(1, len(s.waiters)))
+}
+
+// leaveLine is for one who waits no longer. If it was woken meanwhile, another
+// one is in its stead.
+func (s *sink) leaveLine(wait chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(s.waiters, wait); i >= 0 {
+		s.waiters = slices.Delete(s.waiters, i, i+1)
+		return
+	}
+	s.signal(min(1, len(s.waiters)))
+}
+
+// load reads and decodes the event of a delivery.
+func (s *sink) load(l *lease, raw []byte) error {
+	if raw == nil {
+		err := s.q.read(func() (err error) {
+			raw, err = s.q.get(appendEventKey(nil, l.delivery.Sequence))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("reading the event: %w", err)
+		}
+	}
+	return decodeRecordInto(&l.event, raw)
+}
+
+// take returns the item of a delivery that is leased, or nil. The caller holds mu.
+func (s *sink) take(d *queue.Delivery) *item {
+	it := s.holes[d.Sequence]
+	if it == nil {
+		it = s.retries[d.Sequence]
+	}
+	if it == nil || it.held != d || s.closed {
+		return nil
+	}
+	it.held = nil
+	return it
+}
+
+// push gives the committer something to write. The caller holds mu.
+func (s *sink) push(o op) {
+	s.ops = append(s.ops, o)
+	s.touch()
+}
+
+// touch has the state written soon. The caller holds mu.
+func (s *sink) touch() {
+	s.dirty = true
+	s.q.flushLater()
+}
+
+// Ack ends a leased delivery as delivered.
+func (s *sink) Ack(d *queue.Delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.take(d)
+	if it == nil {
+		return
+	}
+	s.ledger.delivered.add(it.size)
+	s.q.queued.Add(-it.size)
+	if it.failed {
+		delete(s.retries, it.seq)
+		s.push(op{kind: opForget, seq: it.seq})
+		s.passOn(s.q.now())
+	} else {
+		delete(s.holes, it.seq)
+	}
+	if it.seq <= s.q.watermark.Load() {
+		s.push(op{kind: opDone, seq: it.seq})
+	}
+	s.touch()
+}
+
+// Nack gives a leased delivery back, to be leased again at until or soon after.
+func (s *sink) Nack(d *queue.Delivery, until time.Time, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.take(d)
+	if it == nil {
+		return
+	}
+	delete(s.holes, it.seq)
+	s.retries[it.seq] = it
+	it.failed, it.due = true, nanos(until)
+	it.attempts++
+	heap.Push(&s.due, it)
+	s.push(op{kind: opRetry, seq: it.seq, attempts: it.attempts, due: it.due, received: it.received, size: it.size, reason: clip(reason, maxReason)})
+	s.passOn(s.q.now())
+}
+
+// Release gives a leased delivery back as it was.
+func (s *sink) Release(d *queue.Delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.take(d)
+	if it == nil {
+		return
+	}
+	if it.failed {
+		heap.Push(&s.due, it)
+	} else {
+		i, _ := slices.BinarySearchFunc(s.returned, it.seq, bySequence)
+		s.returned = slices.Insert(s.returned, i, it)
+	}
+	s.passOn(s.q.now())
+}
+
+// DeadLetter ends a leased delivery as dead. It returns when the dead letter can
+// be listed.
+func (s *sink) DeadLetter(d *queue.Delivery, reason string, answer []byte) {
+	if written := s.kill(d, reason, answer); written != nil {
+		s.q.flushNow()
+		<-written
+	}
+}
+
+// kill ends a leased delivery as dead, and returns what is closed when that is
+// written; nil if it is not leased.
+func (s *sink) kill(d *queue.Delivery, reason string, answer []byte) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.take(d)
+	if it == nil {
+		return nil
+	}
+	s.ledger.dead.add(it.size)
+	s.q.queued.Add(-it.size)
+	s.push(op{
+		kind: opDead, failed: it.failed, seq: it.seq, attempts: it.attempts, due: s.q.now(),
+		reason: clip(reason, maxReason), answer: slices.Clone(answer[:min(len(answer), maxAnswer)]),
+	})
+	written := make(chan struct{})
+	s.settling = append(s.settling, written)
+	return written
+}
+
+// bury ends a delivery whose event cannot be read.
+func (s *sink) bury(d *queue.Delivery, err error) {
+	if s.isClosed() {
+		return
+	}
+	s.q.unreadable.Add(1)
+	s.q.opts.Logger.Error("A stored event cannot be read; it becomes a dead letter", "sink", s.name, "sequence", d.Sequence, "error", err)
+	s.DeadLetter(d, "stored event cannot be read: "+err.Error(), nil)
+}
+
+func (s *sink) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// clip cuts a text to at most n bytes, and copies it.
+func clip(s string, n int) string {
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "")
+	}
+	return strings.Clone(s)
+}

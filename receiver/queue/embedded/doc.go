@@ -1,0 +1,68 @@
+// Package embedded keeps a queue on a local disk, in Pebble.
+//
+// # One writer
+//
+// Everything is written by one goroutine, the committer (commit.go). Append lays
+// its record out in the batch that is gathering, under a lock, in the goroutine
+// that brings the event, and waits. The committer takes that batch, adds what
+// follows from it, commits it with a sync, and wakes all who wait by closing one
+// channel. While it syncs, the next batch gathers; nothing ever waits to make a
+// batch larger. Acks, nacks and dead letters change memory at once and are written
+// by the next turn of the committer: with the next events, or after the flush
+// interval without a sync. Because a turn writes what the consumers did and the
+// state that results from it in one batch, what is on disk is always a state that
+// once was in memory.
+//
+// Pebble shows a batch to readers before it is synced. So nothing is leased
+// behind the synced sequence, and the key of an event that is being appended is
+// held (dedup.go) until the sync: a second Append of it waits, and then looks for
+// itself.
+//
+// # Key space
+//
+//	v                      format version; a newer one is refused
+//	t                      totals: the last sequence, the dedup bucket
+//	s<name>                a sink's ordinal, for ever; records name sinks by ordinal
+//	c<ordinal 4>           a sink's state: ledger, position, holes
+//	r<ordinal 4><seq 8>    a delivery that has failed: attempts, when it is due, why
+//	x<ordinal 4><seq 8>    a dead letter, with a copy of the event's record
+//	k<first seq 8>         a chunk: a run of sequences that is trimmed as one
+//	d<bucket 4><key 17>    what an event is recognised by: time, digest of the body
+//	e<seq 8>               an event's record
+//
+// Numbers are big-endian, so keys sort as the numbers do. Events sort alone at
+// the end of what is written much: a table never holds events and other keys
+// (spanPolicy), tables of events never overlap, and so compactions move them
+// instead of rewriting them.
+//
+// # Positions instead of states
+//
+// No delivery has a record of its own until it fails. A sink's state is a position
+// and the few holes before it: all deliveries before the position are finished,
+// but for the holes (leased when the state was written) and those with a retry
+// record. So an ack costs no key, and a poison event holds up nothing: its nack
+// gives it a retry record, and the position moves on. Retries are held in memory,
+// in a heap by due time; there are at most Options.MaxRetries per sink. A sink
+// that has so many gets no new deliveries until some finish.
+//
+// What is queued is known by counting: accepted less delivered, dead and dropped.
+// All of these are written in the same batch as what changes them, so they are
+// exact after a crash, and Open reads no events.
+//
+// # Giving back space
+//
+// Events are deleted by chunk, with one range deletion around what is not
+// finished (trim.go). What was left is kept in the chunk's record, and is deleted
+// one by one as it finishes. Readers always seek to a position that is theirs, so
+// they never walk over what was deleted. Dedup keys are written in buckets that
+// last for one window; when one begins, the last but one is deleted whole.
+//
+// # Damage
+//
+// A delivery whose event cannot be read becomes a dead letter, with the bytes that
+// are there. If a record is so damaged that not even its sinks can be read, nobody
+// knows whose it was; but each sink's count says, when it has read all, how many
+// it misses, and those are counted as dropped. Both are logged, and counted in
+// Stats.Unreadable. A commit that fails is final: Options.Fatal is called, and
+// nothing is stored afterwards, because nobody can know what of it is on disk.
+package embedded

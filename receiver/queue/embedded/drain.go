@@ -1,0 +1,158 @@
+package embedded
+
+import (
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+)
+
+// drain writes what a sink's consumers did since the last time.
+func (q *Queue) drain(b *pebble.Batch, s *sink) error {
+	ops, st, ok := s.snapshot()
+	if !ok {
+		return nil
+	}
+	for i := range ops {
+		if err := q.apply(b, s, &ops[i], st.active); err != nil {
+			return err
+		}
+	}
+	s.recycle(ops)
+	st.letters = s.letters
+	q.set(b, appendSinkKey(q.keyBuf[:0], kindSinkState, s.ordinal), st.appendTo(q.valBuf[:0]))
+	return nil
+}
+
+func (q *Queue) apply(b *pebble.Batch, s *sink, o *op, active bool) error {
+	retryKey := appendPairKey(q.keyBuf[:0], kindRetry, s.ordinal, o.seq)
+	switch o.kind {
+	case opRetry:
+		if active {
+			r := retry{attempts: o.attempts, due: o.due, received: o.received, size: o.size, reason: o.reason}
+			q.set(b, retryKey, r.appendTo(q.valBuf[:0]))
+		}
+	case opForget:
+		q.remove(b, retryKey)
+	case opDone:
+		return q.finishLeft(b, o.seq)
+	case opDead:
+		if o.failed {
+			q.remove(b, retryKey)
+		}
+		if err := q.keepLetter(b, s, o); err != nil {
+			return err
+		}
+		return q.finishLeft(b, o.seq)
+	}
+	return nil
+}
+
+// keepLetter writes a dead letter with the event's record as it stands in the
+// log; if that cannot be read, without.
+func (q *Queue) keepLetter(b *pebble.Batch, s *sink, o *op) error {
+	raw, closer, err := q.db.Get(appendEventKey(nil, o.seq))
+	if err != nil {
+		raw = nil
+	}
+	v := appendDeadLetter(q.valBuf[:0], o.attempts, o.due, o.reason, o.answer, raw)
+	if closer != nil {
+		if err := closer.Close(); err != nil {
+			return fmt.Errorf("reading event %d: %w", o.seq, err)
+		}
+	}
+	q.set(b, appendPairKey(q.keyBuf[:0], kindDead, s.ordinal, o.seq), v)
+	s.countLetter(int64(len(v)))
+	q.deadBytes.Add(int64(len(v)))
+	return nil
+}
+
+func (s *sink) countLetter(size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept.add(size)
+}
+
+// uncountLetter is for one that was dropped.
+func (s *sink) uncountLetter(size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept.n--
+	s.kept.bytes -= size
+	s.letters.dropped++
+	s.dirty = true
+}
+
+// dropLetters drops the oldest dead letters while there are too many of them: of
+// those that are written, so that a new one may wait for the next turn.
+func (q *Queue) dropLetters(b *pebble.Batch) {
+	l := q.limits.Load()
+	if !l.DropOldestDeadLetter || q.deadBytes.Load() <= l.DeadLetterCapacity {
+		return
+	}
+	dropped, err := q.dropOldest(b, l)
+	if err != nil {
+		q.opts.Logger.Error("Dead letters could not be dropped", "error", err)
+	}
+	if dropped > 0 {
+		q.opts.Logger.Warn("Dead letters exceed their capacity; the oldest are dropped", "dropped", dropped)
+	}
+}
+
+// dropOldest deletes dead letters in the order of their events.
+func (q *Queue) dropOldest(b *pebble.Batch, l *queue.Limits) (dropped int, err error) {
+	var heads []*letterHead
+	defer func() {
+		for _, h := range heads {
+			h.it.Close()
+		}
+	}()
+	for _, s := range *q.sinks.Load() {
+		h, err := q.newLetterHead(s)
+		if err != nil {
+			return 0, err
+		}
+		heads = append(heads, h)
+	}
+	for q.deadBytes.Load() > l.DeadLetterCapacity {
+		h := oldestHead(heads)
+		if h == nil {
+			break
+		}
+		q.remove(b, append(q.keyBuf[:0], h.it.Key()...))
+		v := h.it.LazyValue()
+		size := int64(v.Len())
+		h.sink.uncountLetter(size)
+		q.deadBytes.Add(-size)
+		h.ok = h.it.Next()
+		dropped++
+	}
+	return dropped, nil
+}
+
+// letterHead is the oldest dead letter of a sink.
+type letterHead struct {
+	sink *sink
+	it   *pebble.Iterator
+	ok   bool
+}
+
+func (q *Queue) newLetterHead(s *sink) (*letterHead, error) {
+	from := appendSinkKey(nil, kindDead, s.ordinal)
+	it, err := q.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(from)})
+	if err != nil {
+		return nil, err
+	}
+	return &letterHead{sink: s, it: it, ok: it.First()}, nil
+}
+
+func oldestHead(heads []*letterHead) *letterHead {
+	var oldest *letterHead
+	for _, h := range heads {
+		if h.ok && (oldest == nil || lastSequence(h.it.Key()) < lastSequence(oldest.it.Key())) {
+			oldest = h
+		}
+	}
+	return oldest
+}

@@ -1,0 +1,193 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// formatVersion is the version of the key space. A program refuses a directory
+// of a newer one.
+const formatVersion = 1
+
+// load reads everything but events, dedup entries and dead letters.
+func (q *Queue) load() error {
+	if err := q.checkVersion(); err != nil {
+		return err
+	}
+	if err := q.loadTotals(); err != nil {
+		return err
+	}
+	if err := q.loadSinks(); err != nil {
+		return err
+	}
+	return q.loadChunks()
+}
+
+func (q *Queue) checkVersion() error {
+	raw, err := q.get([]byte{kindVersion})
+	if err != nil {
+		return fmt.Errorf("reading the format version: %w", err)
+	}
+	v, n := binary.Uvarint(raw)
+	switch {
+	case raw == nil:
+		b := binary.AppendUvarint(nil, formatVersion)
+		return q.db.Set([]byte{kindVersion}, b, pebble.Sync)
+	case n <= 0:
+		return fmt.Errorf("reading the format version: %w", errRecord)
+	case v > formatVersion:
+		return fmt.Errorf("it was written by a newer version of Fairlead (format %d, this one reads up to %d): use that version, or another directory", v, formatVersion)
+	}
+	return nil
+}
+
+func (q *Queue) loadTotals() error {
+	raw, err := q.get([]byte{kindTotals})
+	if err != nil || raw == nil {
+		return err
+	}
+	t, err := parseTotals(raw)
+	if err != nil {
+		return fmt.Errorf("reading the totals: %w", err)
+	}
+	q.last, q.bucket = t.last, t.bucket
+	q.synced.Store(t.last)
+	q.covered.Store(t.last)
+	return nil
+}
+
+func (q *Queue) loadSinks() error {
+	var all []*sink
+	err := q.scan([]byte{kindSinkName}, func(key, value []byte) error {
+		if len(value) != 4 {
+			return errRecord
+		}
+		s := newSink(q, string(key[1:]), binary.BigEndian.Uint32(value))
+		all = append(all, s)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the sinks: %w", err)
+	}
+	slices.SortFunc(all, func(a, b *sink) int { return int(a.ordinal) - int(b.ordinal) })
+	q.sinks.Store(&all)
+	for _, s := range all {
+		if err := q.loadSink(s); err != nil {
+			return fmt.Errorf("reading sink %q: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+func (q *Queue) loadSink(s *sink) error {
+	raw, err := q.get(appendSinkKey(nil, kindSinkState, s.ordinal))
+	if err != nil {
+		return err
+	}
+	st, err := parseSinkState(raw)
+	if err != nil {
+		return err
+	}
+	s.restore(st)
+	q.deadBytes.Add(st.kept.bytes)
+	if !st.active {
+		return nil
+	}
+	q.byName[s.name] = s
+	err = q.scan(appendSinkKey(nil, kindRetry, s.ordinal), func(key, value []byte) error {
+		r, err := parseRetry(value)
+		if err != nil {
+			return err
+		}
+		s.restoreRetry(lastSequence(key), r)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	q.restoreHoles(s, st.holes)
+	s.countFresh()
+	q.queued.Add(s.ledger.queued().bytes)
+	return nil
+}
+
+// restoreHoles gives back what was leased when the process ended.
+func (q *Queue) restoreHoles(s *sink, holes []uint64) {
+	for _, seq := range holes {
+		it := &item{seq: seq, received: noTime}
+		if raw, err := q.get(appendEventKey(nil, seq)); err == nil {
+			it.size = int64(len(raw))
+			if h, err := parseHeader(raw); err == nil {
+				it.received = h.received
+			}
+		}
+		s.holes[seq] = it
+		s.returned = append(s.returned, it)
+	}
+}
+
+func (q *Queue) loadChunks() error {
+	err := q.scan([]byte{kindChunk}, func(key, value []byte) error {
+		c, err := parseChunk(lastSequence(key), value)
+		if err != nil {
+			return err
+		}
+		q.chunks = append(q.chunks, c)
+		q.events.Add(c.size.n)
+		q.bytes.Add(c.size.bytes)
+		if c.trimmed {
+			q.trimmed = len(q.chunks)
+			q.watermark.Store(c.last)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the chunks: %w", err)
+	}
+	return nil
+}
+
+// get returns a copy of a value, or nil if the key is not there.
+func (q *Queue) get(key []byte) ([]byte, error) {
+	v, closer, err := q.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	return append(make([]byte, 0, len(v)), v...), nil
+}
+
+// scan calls f with every key that begins with prefix, in order. f must not keep
+// what it is given.
+func (q *Queue) scan(prefix []byte, f func(key, value []byte) error) error {
+	it, err := q.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		var v []byte
+		if v, err = it.ValueAndErr(); err == nil {
+			err = f(it.Key(), v)
+		}
+	}
+	return errors.Join(err, it.Close())
+}
+
+// after returns the first key behind all those that begin with prefix, whose last
+// byte is not 255 or is followed by none.
+func after(prefix []byte) []byte {
+	b := slices.Clone(prefix)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i]++; b[i] != 0 {
+			return b[:i+1]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+)
+
+// Options says where a queue is and how it behaves. Only Dir is needed.
+type Options struct {
+	// Dir is the data directory; it is made if it does not exist.
+	Dir string
+	// FS is the file system; nil means the disk.
+	FS vfs.FS
+	// Logger takes what an operator must know; nil means none.
+	Logger *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Fatal is called, once, when the disk cannot be trusted any more: it must end
+	// the process. It is called from any goroutine and while locks are held, so it
+	// must not call the queue. If it returns, nothing is stored afterwards. nil
+	// means to log and panic.
+	Fatal func(error)
+	// Limits bounds what is kept. The zero value means 1 GiB, 24 h, and 256 MiB of
+	// dead letters.
+	Limits queue.Limits
+	// FlushInterval is how long an ack may wait to be written when no event comes;
+	// 0 means 5 ms.
+	FlushInterval time.Duration
+	// MaxRetries bounds each sink's deliveries that wait for a retry. A sink that
+	// has so many gets no new deliveries until some of them finish. 0 means 65536.
+	MaxRetries int
+}
+
+const (
+	defaultCapacity             = 1 << 30
+	defaultRetention            = 24 * time.Hour
+	defaultDeadLetterCapacity   = 256 << 20
+	defaultFlushInterval        = 5 * time.Millisecond
+	defaultMaxRetries           = 1 << 16
+	memTableSize                = 8 << 20
+	cacheSize                   = 4 << 20
+	formatMajor                 = pebble.FormatTableFormatV6
+	batchInitial, batchRetained = 128 << 10, 1 << 20
+)
+
+func (o *Options) setDefaults() {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Fatal == nil {
+		log := o.Logger
+		o.Fatal = func(err error) {
+			log.Error("The queue's disk cannot be trusted any more; the process ends", "error", err)
+			panic(err)
+		}
+	}
+	if o.FlushInterval <= 0 {
+		o.FlushInterval = defaultFlushInterval
+	}
+	if o.MaxRetries <= 0 {
+		o.MaxRetries = defaultMaxRetries
+	}
+	o.Limits = withDefaults(o.Limits)
+}
+
+func withDefaults(l queue.Limits) queue.Limits {
+	if l == (queue.Limits{}) {
+		l.Retention = defaultRetention
+	}
+	if l.Capacity <= 0 {
+		l.Capacity = defaultCapacity
+	}
+	if l.DeadLetterCapacity <= 0 {
+		l.DeadLetterCapacity = defaultDeadLetterCapacity
+	}
+	return l
+}
+
+// pebbleOptions keeps the store small and its background work rare. Nothing is
+// compressed: events are written once to the log and once to a table, and the
+// processor is scarcer than the disk.
+func (q *Queue) pebbleOptions(lock *pebble.Lock) *pebble.Options {
+	o := &pebble.Options{
+		FS:                    q.opts.FS,
+		Lock:                  lock,
+		FormatMajorVersion:    formatMajor,
+		Logger:                pebbleLogger{q},
+		CacheSize:             cacheSize,
+		MemTableSize:          memTableSize,
+		MaxOpenFiles:          256,
+		L0CompactionThreshold: 8,
+		L0StopWritesThreshold: 64,
+		LBaseMaxBytes:         64 << 20,
+		MaxManifestFileSize:   1 << 20,
+		BytesPerSync:          1 << 20,
+	}
+	o.Experimental.SpanPolicyFunc = spanPolicy
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].BlockSize = 16 << 10
+	}
+	o.TargetFileSizes[0] = memTableSize
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	return o
+}
+
+// spanPolicy ends tables where the events begin and end. So the tables of events
+// hold nothing else, never overlap, and are moved down by compactions instead of
+// being rewritten.
+func spanPolicy(start []byte) (pebble.SpanPolicy, []byte, error) {
+	switch {
+	case len(start) == 0 || start[0] < kindEvent:
+		return pebble.SpanPolicy{}, []byte{kindEvent}, nil
+	case start[0] == kindEvent:
+		return pebble.SpanPolicy{}, []byte{kindEvent + 1}, nil
+	}
+	return pebble.SpanPolicy{}, nil, nil
+}
+
+// pebbleLogger passes on what Pebble has to say.
+type pebbleLogger struct{ q *Queue }
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if log := l.q.opts.Logger; log.Enabled(context.Background(), slog.LevelDebug) {
+		log.Debug("Pebble: " + fmt.Sprintf(format, args...))
+	}
+}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.q.opts.Logger.Error("Pebble: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf is Pebble's way to say that it cannot go on. It calls this before it
+// reports a commit as done, so the committer sees the failure.
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	l.q.fail(fmt.Errorf("storing: "+format, args...))
+}

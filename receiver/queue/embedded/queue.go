@@ -1,0 +1,243 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+)
+
+var _ queue.Queue = (*Queue)(nil)
+
+// Queue is a queue on a local disk. Open makes one.
+type Queue struct {
+	opts     Options
+	db       *pebble.DB
+	lock     *pebble.Lock
+	limits   atomic.Pointer[queue.Limits]
+	inflight inflight
+
+	// synced is the last sequence on disk. covered is the last one that the sinks'
+	// ledgers know of.
+	synced, covered atomic.Uint64
+	// watermark is the last sequence of the newest trimmed chunk.
+	watermark atomic.Uint64
+	// queued is the bytes of queued deliveries, with those being appended.
+	queued                    atomic.Int64
+	deadBytes                 atomic.Int64
+	events, bytes, unreadable atomic.Int64
+
+	// reading is held for reading by whoever reads the database, the committer
+	// aside, and for writing from when it is about to be closed.
+	reading sync.RWMutex
+
+	failure  atomic.Pointer[error]
+	failOnce sync.Once
+
+	wake      chan struct{} // the committer has something to do
+	stopped   chan struct{} // the committer has ended
+	closing   sync.Once
+	closeErr  error
+	flushSet  atomic.Bool // a flush is on its way
+	flush     *time.Timer
+	trimTimer *time.Timer
+	trimArmed atomic.Bool
+
+	mu sync.Mutex // guards what follows
+	// closed is set once.
+	closed   bool
+	pending  *group // what the next commit writes
+	spare    *pebble.Batch
+	last     uint64 // the last sequence given away
+	bucket   bucket
+	byName   map[string]*sink // the sinks that are listed
+	controls []*control
+	flushDue bool
+
+	sinks atomic.Pointer[[]*sink] // every sink that ever was
+
+	// What follows belongs to the committer.
+	chunks  []*chunk            // in order; trimmed ones first
+	trimmed int                 // how many of chunks are trimmed
+	changed map[*chunk]struct{} // trimmed ones to be written again
+	keyBuf  []byte
+	valBuf  []byte
+}
+
+// Open opens the queue in a directory, which no other process may have open. It
+// reads the state of the sinks and their retries, but no events.
+func Open(opts Options) (*Queue, error) {
+	opts.setDefaults()
+	q := &Queue{
+		opts:    opts,
+		wake:    make(chan struct{}, 1),
+		stopped: make(chan struct{}),
+		byName:  make(map[string]*sink),
+		changed: make(map[*chunk]struct{}),
+	}
+	q.limits.Store(&q.opts.Limits)
+	q.sinks.Store(new([]*sink))
+	q.inflight.init()
+	if err := q.open(); err != nil {
+		return nil, fmt.Errorf("opening queue in %q: %w", opts.Dir, err)
+	}
+	q.flush = time.AfterFunc(time.Hour, q.flushNow)
+	q.flush.Stop()
+	q.trimTimer = time.AfterFunc(time.Hour, q.trimNow)
+	q.trimTimer.Stop()
+	go q.commitLoop()
+	q.signal()
+	return q, nil
+}
+
+func (q *Queue) open() error {
+	if err := q.opts.FS.MkdirAll(q.opts.Dir, 0o700); err != nil {
+		return fmt.Errorf("making the directory: %w", err)
+	}
+	lock, err := pebble.LockDirectory(q.opts.Dir, q.opts.FS)
+	if err != nil {
+		return fmt.Errorf("locking the directory, which another process seems to use: %w", err)
+	}
+	db, err := pebble.Open(q.opts.Dir, q.pebbleOptions(lock))
+	if err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	q.db, q.lock = db, lock
+	if err := q.load(); err != nil {
+		return errors.Join(err, db.Close(), lock.Close())
+	}
+	return nil
+}
+
+// Close commits what was appended, writes the state of all deliveries, syncs and
+// closes.
+func (q *Queue) Close() error {
+	q.closing.Do(func() { q.closeErr = q.shut() })
+	return q.closeErr
+}
+
+func (q *Queue) shut() error {
+	q.closeSinks() // before the last turn, so that it writes all that was acked
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.signal()
+	<-q.stopped
+	q.closeSinks()
+	q.reading.Lock() // for ever: nobody may read from here on
+	q.flush.Stop()
+	q.trimTimer.Stop()
+	err := errors.Join(q.failed(), q.db.Close(), q.lock.Close())
+	if err != nil {
+		return fmt.Errorf("closing queue: %w", err)
+	}
+	return nil
+}
+
+func (q *Queue) closeSinks() {
+	for _, s := range *q.sinks.Load() {
+		s.close()
+	}
+}
+
+// read runs f, which reads the database, unless that is closed.
+func (q *Queue) read(f func() error) error {
+	if !q.reading.TryRLock() {
+		return queue.ErrClosed
+	}
+	defer q.reading.RUnlock()
+	return f()
+}
+
+// fail records that nothing can be stored any more, and says so once.
+func (q *Queue) fail(err error) {
+	q.failOnce.Do(func() {
+		q.failure.Store(&err)
+		q.opts.Fatal(err)
+	})
+}
+
+// failed returns what fail was called with, or nil.
+func (q *Queue) failed() error {
+	if err := q.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// SetLimits replaces the limits; what is over the new ones goes soon.
+func (q *Queue) SetLimits(l queue.Limits) {
+	l = withDefaults(l)
+	q.limits.Store(&l)
+	q.flushNow()
+}
+
+// SetSinks says which sinks there are. It returns when that is on disk.
+func (q *Queue) SetSinks(names []string) error {
+	if err := q.control(&control{sinks: names}); err != nil {
+		return fmt.Errorf("setting sinks: %w", err)
+	}
+	return nil
+}
+
+// Consumer returns the sink's side of the queue.
+func (q *Queue) Consumer(name string) (queue.Consumer, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s, ok := q.byName[name]
+	if !ok {
+		return nil, fmt.Errorf("consuming for %q: %w", name, queue.ErrUnknownSink)
+	}
+	return s, nil
+}
+
+// Stats returns what the queue holds. Sinks that are no longer listed are in it
+// too: their ledgers go on to count.
+func (q *Queue) Stats() queue.Stats {
+	l := q.limits.Load()
+	st := queue.Stats{
+		Events:             q.events.Load(),
+		Bytes:              q.bytes.Load(),
+		Capacity:           l.Capacity,
+		DeadLetterBytes:    q.deadBytes.Load(),
+		DeadLetterCapacity: l.DeadLetterCapacity,
+		Unreadable:         q.unreadable.Load(),
+		Sinks:              make(map[string]queue.SinkStats),
+	}
+	for _, s := range *q.sinks.Load() {
+		ss := s.stats()
+		st.QueuedBytes += ss.QueuedBytes
+		st.Sinks[s.name] = ss
+	}
+	return st
+}
+
+// signal tells the committer that there is something to do.
+func (q *Queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flushLater makes sure that the state of the sinks is written soon.
+func (q *Queue) flushLater() {
+	if !q.flushSet.Swap(true) {
+		q.flush.Reset(q.opts.FlushInterval)
+	}
+}
+
+// flushNow makes the committer write the state of the sinks.
+func (q *Queue) flushNow() {
+	q.mu.Lock()
+	q.flushDue = true
+	q.mu.Unlock()
+	q.signal()
+}
+
+func (q *Queue) now() int64 { return q.opts.Now().UnixNano() }

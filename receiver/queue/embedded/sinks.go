@@ -1,0 +1,81 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// unlist takes the sinks that are not among names off the list, so that no event
+// can be appended for them. The caller holds mu.
+func (q *Queue) unlist(names []string) {
+	for name := range q.byName {
+		if !slices.Contains(names, name) {
+			delete(q.byName, name)
+		}
+	}
+}
+
+// list puts the named sinks on the list, when they are on disk.
+func (q *Queue) list(names []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range *q.sinks.Load() {
+		if slices.Contains(names, s.name) {
+			q.byName[s.name] = s
+		}
+	}
+}
+
+// applySinks ends the sinks that are no longer named, and begins the new ones
+// behind the last event.
+func (q *Queue) applySinks(b *pebble.Batch, names []string) error {
+	all := *q.sinks.Load()
+	retired := false
+	for _, s := range all {
+		if s.isActive() && !slices.Contains(names, s.name) {
+			if err := q.retire(b, s); err != nil {
+				return err
+			}
+			retired = true
+		}
+	}
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(s *sink) bool { return s.name == name })
+		if i < 0 {
+			s := newSink(q, name, nextOrdinal(all))
+			q.set(b, append(append(q.keyBuf[:0], kindSinkName), name...), binary.BigEndian.AppendUint32(q.valBuf[:0], s.ordinal))
+			i, all = len(all), append(slices.Clip(all), s)
+		}
+		all[i].begin(q.covered.Load() + 1)
+	}
+	q.sinks.Store(&all)
+	if retired {
+		return q.reviewLeft(b)
+	}
+	return nil
+}
+
+// nextOrdinal returns one that was never used. all is in order of ordinals.
+func nextOrdinal(all []*sink) uint32 {
+	if len(all) == 0 {
+		return 1
+	}
+	return all[len(all)-1].ordinal + 1
+}
+
+// retire drops what is queued for a sink.
+func (q *Queue) retire(b *pebble.Batch, s *sink) error {
+	if err := q.drain(b, s); err != nil { // what was written for it must come before what deletes it
+		return err
+	}
+	dropped := s.retire()
+	q.queued.Add(-dropped.bytes)
+	from := appendSinkKey(nil, kindRetry, s.ordinal)
+	q.removeRange(b, from, after(from))
+	if dropped.n > 0 {
+		q.opts.Logger.Warn("A sink was removed; what was queued for it is dropped", "sink", s.name, "deliveries", dropped.n)
+	}
+	return nil
+}

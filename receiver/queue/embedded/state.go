@@ -1,0 +1,241 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/receiver/event"
+)
+
+// stateVersion begins every stored value that is not an event.
+const stateVersion = 1
+
+// tally is a count of deliveries with the sum of their sizes.
+type tally struct{ n, bytes int64 }
+
+func (t *tally) add(size int64) {
+	t.n++
+	t.bytes += size
+}
+
+func (t *tally) plus(o tally) {
+	t.n += o.n
+	t.bytes += o.bytes
+}
+
+// ledger counts one sink's deliveries since the directory was made.
+type ledger struct {
+	accepted, delivered, dead, dropped tally
+}
+
+// queued is what has no end yet.
+func (l *ledger) queued() tally {
+	return tally{
+		n:     l.accepted.n - l.delivered.n - l.dead.n - l.dropped.n,
+		bytes: l.accepted.bytes - l.delivered.bytes - l.dead.bytes - l.dropped.bytes,
+	}
+}
+
+// letters counts the dead letters that are kept, and those that were dropped to
+// make room.
+type letters struct {
+	kept    tally
+	dropped int64
+}
+
+// sinkState is what is stored of a sink. Every delivery before next is finished,
+// or is one of holes, or has a retry record.
+type sinkState struct {
+	active bool
+	next   uint64
+	holes  []uint64
+	ledger ledger
+	letters
+}
+
+func (s *sinkState) appendTo(b []byte) []byte {
+	b = append(b, stateVersion, flag(s.active))
+	b = binary.AppendUvarint(b, s.next)
+	b = binary.AppendUvarint(b, uint64(len(s.holes)))
+	prev := uint64(0)
+	for _, seq := range s.holes {
+		b = binary.AppendUvarint(b, seq-prev)
+		prev = seq
+	}
+	for _, t := range s.tallies() {
+		b = binary.AppendVarint(binary.AppendVarint(b, t.n), t.bytes)
+	}
+	return binary.AppendVarint(b, s.letters.dropped)
+}
+
+func (s *sinkState) tallies() []*tally {
+	return []*tally{&s.ledger.accepted, &s.ledger.delivered, &s.ledger.dead, &s.ledger.dropped, &s.kept}
+}
+
+func parseSinkState(raw []byte) (sinkState, error) {
+	p := parser{b: raw}
+	p.version()
+	s := sinkState{active: p.byte() != 0, next: p.uvarint(math.MaxUint64)}
+	n := p.uvarint(uint64(len(p.b)))
+	s.holes = make([]uint64, 0, n)
+	prev := uint64(0)
+	for ; n > 0 && p.err == nil; n-- {
+		prev += p.uvarint(math.MaxUint64)
+		s.holes = append(s.holes, prev)
+	}
+	for _, t := range s.tallies() {
+		t.n, t.bytes = p.varint(), p.varint()
+	}
+	s.letters.dropped = p.varint()
+	return s, p.end()
+}
+
+// retry is what is stored of a delivery that has failed.
+type retry struct {
+	attempts int
+	due      int64
+	received int64
+	size     int64
+	reason   string
+}
+
+func (r *retry) appendTo(b []byte) []byte {
+	b = binary.AppendUvarint(append(b, stateVersion), uint64(r.attempts))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.due))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.received))
+	return appendText(binary.AppendVarint(b, r.size), r.reason)
+}
+
+func parseRetry(raw []byte) (retry, error) {
+	p := parser{b: raw}
+	p.version()
+	r := retry{attempts: int(p.uvarint(math.MaxInt32)), due: p.int64(), received: p.int64(), size: p.varint()}
+	r.reason = string(p.bytes())
+	return r, p.end()
+}
+
+// chunk is a run of sequences whose space is given back in one go. One that was
+// trimmed holds only what was left because it had not finished.
+type chunk struct {
+	first, last uint64
+	size        tally
+	from, to    int64 // when the first and the last event came
+	trimmed     bool
+	left        map[uint64]int64 // what is left, with its size; of a trimmed chunk
+}
+
+func (c *chunk) appendTo(b []byte) []byte {
+	b = append(b, stateVersion, flag(c.trimmed))
+	b = binary.AppendUvarint(b, c.last)
+	b = binary.AppendVarint(binary.AppendVarint(b, c.size.n), c.size.bytes)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.from))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.to))
+	b = binary.AppendUvarint(b, uint64(len(c.left)))
+	prev := c.first
+	for _, seq := range slices.Sorted(maps.Keys(c.left)) {
+		b = binary.AppendVarint(binary.AppendUvarint(b, seq-prev), c.left[seq])
+		prev = seq
+	}
+	return b
+}
+
+func parseChunk(first uint64, raw []byte) (*chunk, error) {
+	p := parser{b: raw}
+	p.version()
+	c := &chunk{first: first, trimmed: p.byte() != 0, last: p.uvarint(math.MaxUint64)}
+	c.size = tally{n: p.varint(), bytes: p.varint()}
+	c.from, c.to = p.int64(), p.int64()
+	prev := first
+	for n := p.uvarint(uint64(len(p.b))); n > 0 && p.err == nil; n-- {
+		prev += p.uvarint(math.MaxUint64)
+		c.keep(prev, p.varint())
+	}
+	return c, p.end()
+}
+
+func (c *chunk) keep(seq uint64, size int64) {
+	if c.left == nil {
+		c.left = make(map[uint64]int64)
+	}
+	c.left[seq] = size
+}
+
+// totals is what is stored of the queue as a whole.
+type totals struct {
+	last   uint64 // the last sequence given away
+	bucket bucket
+}
+
+func (t *totals) appendTo(b []byte) []byte {
+	b = binary.AppendUvarint(append(b, stateVersion), t.last)
+	b = binary.AppendUvarint(b, uint64(t.bucket.number))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.bucket.started))
+	return binary.AppendUvarint(b, uint64(t.bucket.window))
+}
+
+func parseTotals(raw []byte) (totals, error) {
+	p := parser{b: raw}
+	p.version()
+	t := totals{last: p.uvarint(math.MaxUint64)}
+	t.bucket = bucket{number: uint32(p.uvarint(math.MaxUint32)), started: p.int64(), window: time.Duration(p.uvarint(math.MaxInt64))}
+	return t, p.end()
+}
+
+// appendDeadLetter lays out a dead letter; raw is the event's record, or empty if
+// it could not be read.
+func appendDeadLetter(b []byte, attempts int, deadAt int64, reason string, answer, raw []byte) []byte {
+	b = binary.AppendUvarint(append(b, stateVersion), uint64(attempts))
+	b = binary.BigEndian.AppendUint64(b, uint64(deadAt))
+	b = appendText(b, reason)
+	b = append(binary.AppendUvarint(b, uint64(len(answer))), answer...)
+	return append(b, raw...)
+}
+
+func parseDeadLetter(raw []byte) (DeadLetter, error) {
+	p := parser{b: raw}
+	p.version()
+	d := DeadLetter{Attempts: int(p.uvarint(math.MaxInt32)), DeadAt: instant(p.int64())}
+	d.Reason, d.Answer = string(p.bytes()), slices.Clone(p.bytes())
+	if p.err != nil {
+		return DeadLetter{}, p.err
+	}
+	e := new(event.Event)
+	if err := decodeRecordInto(e, slices.Clone(p.b)); err == nil {
+		d.Event = e
+	}
+	return d, nil
+}
+
+func (p *parser) version() {
+	if p.byte() != stateVersion {
+		p.fail()
+	}
+}
+
+func (p *parser) varint() int64 {
+	v, n := binary.Varint(p.b)
+	if n <= 0 {
+		p.fail()
+		return 0
+	}
+	p.b = p.b[n:]
+	return v
+}
+
+// end is called when everything was read.
+func (p *parser) end() error {
+	if len(p.b) != 0 {
+		p.fail()
+	}
+	return p.err
+}
+
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
