@@ -57,6 +57,7 @@ type Runner struct {
 	workers   int                // goroutines in work
 	lease     context.Context    // what waiting leases wait with; nil while none may
 	endLease  context.CancelFunc // wakes all who wait for a lease
+	finished  bool               // idle is closed, or about to be
 	idle      chan struct{}      // closed when stopping and no worker is left
 	health    health
 }
@@ -162,23 +163,18 @@ func (r *Runner) wanted() int {
 	return r.delivery.Concurrency
 }
 
-// finish closes the sink and lets Run and Stop return.
+// finish closes the sink and, the first time, lets Run and Stop return. A sink
+// that comes after the end is closed here too.
 func (r *Runner) finish() {
 	r.mu.Lock()
-	old := r.current
-	r.current = nil
-	select {
-	case <-r.idle:
-		r.mu.Unlock()
-		r.retire(old) // a sink that came after the end
-		return
-	default:
-	}
-	r.endLease()
+	old, first := r.current, !r.finished
+	r.current, r.finished = nil, true
 	r.mu.Unlock()
 	r.retire(old)
-	r.abort()
-	close(r.idle)
+	if first {
+		r.abort()
+		close(r.idle)
+	}
 }
 
 // work takes deliveries until there are more workers than wanted.

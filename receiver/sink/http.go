@@ -26,6 +26,11 @@ type httpSink struct {
 	typePrefix string
 }
 
+// idempotency is a header that is not sent while it has no value, but tells the
+// transport that a request may be made again: on a new connection, when one that
+// was kept turns out to be closed. Delivery is at least once anyway.
+const idempotency = "Idempotency-Key"
+
 func newHTTP(cfg *config.HTTPSink, concurrency int, o Options) (*httpSink, error) {
 	u, err := target(cfg.URL)
 	if err != nil {
@@ -43,6 +48,9 @@ func newHTTP(cfg *config.HTTPSink, concurrency int, o Options) (*httpSink, error
 	headers["Ce-Source"] = []string{encodeValue(o.Source)}
 	if headers["User-Agent"] == nil {
 		headers["User-Agent"] = []string{userAgent}
+	}
+	if headers[idempotency] == nil {
+		headers[idempotency] = []string{}
 	}
 	return &httpSink{
 		transport:  newTransport(concurrency, authorities, newGuard(o.AllowLoopback, o.DenyAddrs)),
@@ -143,7 +151,9 @@ func (s *httpSink) headersOf(e *event.Event) http.Header {
 		}
 	}
 	for name, value := range s.headers {
-		h[name] = value
+		if len(value) > 0 || h[name] == nil {
+			h[name] = value
+		}
 	}
 	add("Ce-Id", encodeValue(e.ID))
 	add("Ce-Type", encodeValue(s.typePrefix+e.Type))
@@ -157,13 +167,6 @@ func (s *httpSink) headersOf(e *event.Event) http.Header {
 
 func noBody() (io.ReadCloser, error) { return http.NoBody, nil }
 
-// body is an event's body as a request reads it.
-type body struct{ bytes.Reader }
-
-func (*body) Close() error { return nil }
-
-func bodyOf(data []byte) *body {
-	b := &body{}
-	b.Reset(data)
-	return b
-}
+// bodyOf returns an event's body as a request reads it. The transport knows this
+// form to be in memory, and sends it in one write with the headers.
+func bodyOf(data []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(data)) }
