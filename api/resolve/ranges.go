@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -14,6 +15,15 @@ import (
 
 // mappedBits is how many bits ::ffff:0:0/96 fixes before an IPv4 address.
 const mappedBits = 96
+
+// Ranges returns what a provider's regions come to at the time now: the ranges in
+// use, and when they change, which is zero for never. No names stand for all
+// regions; an unknown one is a Problem.
+func Ranges(p *v1alpha1.WebhookProvider, names []string, now time.Time) ([]SourceRange, time.Time, error) {
+	r := &resolver{ep: &v1alpha1.WebhookEndpoint{Spec: v1alpha1.WebhookEndpointSpec{Regions: names}}, p: p, now: now}
+	all := r.ranges()
+	return all, r.nextChange(), errors.Join(r.problems...)
+}
 
 // ranges returns the ranges in use now, of the chosen regions and of the
 // endpoint's own, sorted and each once.

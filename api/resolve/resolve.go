@@ -45,7 +45,8 @@ func (p *Problem) Error() string { return p.Field + ": " + p.Message }
 
 // Problems lists the Problems in an error of Resolve, in their order.
 func Problems(err error) []*Problem {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
 		var all []*Problem
 		for _, e := range joined.Unwrap() {
 			all = append(all, Problems(e)...)

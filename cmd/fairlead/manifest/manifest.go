@@ -59,22 +59,54 @@ func (p *Problem) Error() string {
 	return strings.Join(parts, ": ")
 }
 
+// Problems lists the Problems in an error of this package, in their order.
+func Problems(err error) []*Problem {
+	var all []*Problem
+	for _, e := range flatten(err) {
+		var p *Problem
+		if errors.As(e, &p) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// flatten lists the errors that were joined.
+func flatten(err error) []error {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, flatten(e)...)
+	}
+	return all
+}
+
 // Load reads the objects in files, in directories (their *.yaml, *.yml and
 // *.json, no deeper) and, for "-", in stdin. The error joins a Problem for
 // everything that is wrong; there is no File then.
 func Load(paths []string, stdin io.Reader) (*File, error) {
-	l := &loader{file: &File{places: map[string]string{}}, schemas: map[string]*crd.Schema{}}
+	f, err := LoadRight(paths, stdin)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// LoadRight is Load for those who go on with what is right: it returns that
+// beside the error. There is no File only if a path cannot be read.
+func LoadRight(paths []string, stdin io.Reader) (*File, error) {
 	sources, err := open(paths, stdin)
 	if err != nil {
 		return nil, err
 	}
+	l := &loader{file: &File{places: map[string]string{}}, schemas: map[string]*crd.Schema{}}
 	for _, s := range sources {
 		l.source(s)
 	}
-	if len(l.problems) > 0 {
-		return nil, errors.Join(l.problems...)
-	}
-	return l.file, nil
+	return l.file, errors.Join(l.problems...)
 }
 
 type loader struct {

@@ -1,7 +1,6 @@
 package manifest_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,22 +34,6 @@ spec:
 func load(t *testing.T, text string) (*manifest.File, error) {
 	t.Helper()
 	return manifest.Load([]string{"-"}, strings.NewReader(text))
-}
-
-// problems flattens a joined error.
-func problems(err error) []*manifest.Problem {
-	var all []*manifest.Problem
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			all = append(all, problems(e)...)
-		}
-		return all
-	}
-	var p *manifest.Problem
-	if errors.As(err, &p) {
-		all = append(all, p)
-	}
-	return all
 }
 
 func TestSamples(t *testing.T) {
@@ -192,7 +175,7 @@ func TestLoadProblems(t *testing.T) {
 				t.Fatal("it is accepted")
 			}
 			var got []string
-			for _, p := range problems(err) {
+			for _, p := range manifest.Problems(err) {
 				got = append(got, p.Error())
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -245,7 +228,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		if _, err := file.Resolve(now); err == nil {
 			return
-		} else if len(problems(err)) == 0 {
+		} else if len(manifest.Problems(err)) == 0 {
 			t.Errorf("error %v names no place", err)
 		}
 	})

@@ -25,11 +25,37 @@ type Resolved struct {
 	Warnings []string
 }
 
+// Profiles returns the profiles by name: the built-in ones, and those of the
+// file, which are checked.
+func (f *File) Profiles() (map[string]*v1alpha1.WebhookProvider, error) {
+	builtIn, err := provider.BuiltIn()
+	if err != nil {
+		return nil, fmt.Errorf("loading built-in profiles: %w", err)
+	}
+	all := map[string]*v1alpha1.WebhookProvider{}
+	for _, p := range builtIn {
+		all[p.Name] = p
+	}
+	var problems []error
+	for _, p := range f.Providers {
+		if err := f.checkProvider(p, all[p.Name] != nil); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	for _, p := range f.Providers {
+		all[p.Name] = p
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
 // Resolve resolves every endpoint, for one program that serves them all: paths
 // must differ. The error joins a Problem for everything that is wrong.
 func (f *File) Resolve(now time.Time) ([]Resolved, error) {
 	all, err := f.ResolveEach(now)
-	if err = errors.Join(err, f.clashes(all)); err != nil {
+	if err = errors.Join(err, f.Clashes(all)); err != nil {
 		return nil, err
 	}
 	return all, nil
@@ -38,7 +64,7 @@ func (f *File) Resolve(now time.Time) ([]Resolved, error) {
 // ResolveEach resolves every endpoint for itself, as a cluster does, where two
 // may have the same path. It returns those that are right, whatever the error.
 func (f *File) ResolveEach(now time.Time) ([]Resolved, error) {
-	profiles, err := f.profiles()
+	profiles, err := f.Profiles()
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +83,9 @@ func (f *File) ResolveEach(now time.Time) ([]Resolved, error) {
 
 func (f *File) resolve(ep *v1alpha1.WebhookEndpoint, profiles map[string]*v1alpha1.WebhookProvider, now time.Time) (*Resolved, error) {
 	p := profiles[ep.Spec.Provider]
+	if _, broken := f.places[key("WebhookProvider", "", ep.Spec.Provider)]; p == nil && broken {
+		return nil, f.problem(ep, "spec.provider", fmt.Sprintf("WebhookProvider %s has problems of its own; mend those first", ep.Spec.Provider))
+	}
 	if p == nil {
 		return nil, f.problem(ep, "spec.provider", fmt.Sprintf("Provider %q is unknown; choose from %s, or add a WebhookProvider of that name",
 			ep.Spec.Provider, strings.Join(slices.Sorted(maps.Keys(profiles)), ", ")))
@@ -76,49 +105,31 @@ func (f *File) problem(ep *v1alpha1.WebhookEndpoint, field, message string) *Pro
 	return &Problem{Place: f.places[key("WebhookEndpoint", ep.Namespace, ep.Name)], Object: "WebhookEndpoint " + ep.Name, Field: field, Message: message}
 }
 
-// profiles returns the profiles by name: the built-in ones, and those of the
-// file, which are checked.
-func (f *File) profiles() (map[string]*v1alpha1.WebhookProvider, error) {
-	builtIn, err := provider.BuiltIn()
-	if err != nil {
-		return nil, fmt.Errorf("loading built-in profiles: %w", err)
+// checkProvider finds what a schema cannot see in a profile.
+func (f *File) checkProvider(p *v1alpha1.WebhookProvider, isBuiltIn bool) error {
+	place, object := f.places[key("WebhookProvider", "", p.Name)], "WebhookProvider "+p.Name
+	if isBuiltIn && !overrides(p) {
+		return &Problem{Place: place, Object: object, Field: "spec.overridesBuiltIn",
+			Message: "There is a built-in profile of this name; set overridesBuiltIn to true to replace it, or choose another name"}
 	}
-	all := map[string]*v1alpha1.WebhookProvider{}
-	for _, p := range builtIn {
-		all[p.Name] = p
+	err := provider.Check(p)
+	if err == nil {
+		return nil
 	}
 	var problems []error
-	for _, p := range f.Providers {
-		if err := f.checkProvider(p, all[p.Name] != nil); err != nil {
-			problems = append(problems, err)
-		}
+	for _, e := range flatten(err) {
+		problems = append(problems, &Problem{Place: place, Object: object, Message: e.Error()})
 	}
-	for _, p := range f.Providers {
-		all[p.Name] = p
-	}
-	return all, errors.Join(problems...)
-}
-
-func (f *File) checkProvider(p *v1alpha1.WebhookProvider, isBuiltIn bool) error {
-	wrong := &Problem{Place: f.places[key("WebhookProvider", "", p.Name)], Object: "WebhookProvider " + p.Name}
-	if isBuiltIn && !overrides(p) {
-		wrong.Field = "spec.overridesBuiltIn"
-		wrong.Message = "There is a built-in profile of this name; set overridesBuiltIn to true to replace it, or choose another name"
-		return wrong
-	}
-	if err := provider.Check(p); err != nil {
-		wrong.Message = err.Error()
-		return wrong
-	}
-	return nil
+	return errors.Join(problems...)
 }
 
 func overrides(p *v1alpha1.WebhookProvider) bool {
 	return p.Spec.OverridesBuiltIn != nil && *p.Spec.OverridesBuiltIn
 }
 
-// clashes finds paths that two endpoints would serve.
-func (f *File) clashes(all []Resolved) error {
+// Clashes finds paths that two endpoints serve, which one program cannot. The
+// error joins a Problem for each.
+func (f *File) Clashes(all []Resolved) error {
 	owners := map[string]*v1alpha1.WebhookEndpoint{}
 	var problems []error
 	for _, r := range all {

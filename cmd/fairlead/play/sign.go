@@ -206,10 +206,10 @@ func (s *signer) raw(content []byte) ([]byte, error) {
 	case v1alpha1.HMACSHA512:
 		newHash = sha512.New
 	case v1alpha1.Ed25519:
-		return s.private.Sign(rand.Reader, content, crypto.Hash(0)) //nolint:wrapcheck // its caller says what was done
+		return s.private.Sign(rand.Reader, content, crypto.Hash(0))
 	case v1alpha1.ECDSAP256SHA256:
 		sum := sha256.Sum256(content)
-		return s.private.Sign(rand.Reader, sum[:], crypto.SHA256) //nolint:wrapcheck // as above
+		return s.private.Sign(rand.Reader, sum[:], crypto.SHA256)
 	default:
 		return nil, fmt.Errorf("algorithm %q cannot be played", s.Algorithm)
 	}

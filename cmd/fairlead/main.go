@@ -1,0 +1,20 @@
+// Command fairlead is the user's tool: it checks and runs manifests without a
+// cluster, and plays providers. Each verb has a file of its own.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set when the program is linked: -ldflags "-X main.version=…".
+var version string
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes. They are documented in the help of the root command.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+const rootHelp = `fairlead takes webhooks in: verified, on disk before they are answered, and
+delivered byte for byte.
+
+This tool checks the manifests that a cluster is given, runs the very same
+receiver from them without a cluster, and plays the providers.
+
+Exit codes: 0 all is well, 1 what was asked for failed, 2 wrong usage.`
+
+const rootExample = `  # Check a manifest as the API server and the operator do.
+  fairlead validate -f endpoint.yaml
+
+  # Send it a message as Stream Chat would.
+  fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt`
+
+// usageError is an error in how the tool was called.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// newRoot returns the tool with all of its verbs.
+func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "fairlead",
+		Short:         "Take webhooks in, verified and on disk before they are answered",
+		Long:          rootHelp,
+		Example:       rootExample,
+		Args:          noSuchVerb,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "fairlead"},
+	}
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newValidate(), newRanges(), newSend(), newVersion())
+	return root
+}
+
+// execute runs the tool and returns its exit code.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot(stdin, stdout, stderr)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "Error: %v\nSee %s --help.\n", err, cmd.CommandPath())
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "Error: %v\n", err)
+	return exitFailed
+}
+
+func noSuchVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usagef("there is no verb %q; did you mean %s?", args[0], strings.Join(near, " or "))
+	}
+	return usagef("there is no verb %q", args[0])
+}
+
+// arguments checks how many arguments a verb is given, and says what they are.
+func arguments(least, most int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return usagef("want %s, got %d arguments", what, len(args))
+		}
+		return nil
+	}
+}
+
+// oneOf checks the value of a flag that has a few values.
+func oneOf(flag, value string, allowed ...string) error {
+	for _, a := range allowed {
+		if value == a {
+			return nil
+		}
+	}
+	return usagef("--%s is %q; it must be one of %s", flag, value, strings.Join(allowed, ", "))
+}
