@@ -86,8 +86,12 @@ func (c *candidates) add(s *signature, text string) {
 }
 
 // read takes the signatures, and the timestamp if the header carries it, from the
-// header's value. It reports false if the value has another shape.
+// header's value. It reports false if the value has another shape, or if white
+// space stands at an end of it, which net/http leaves to nobody.
 func (f *format) read(s *signature, value string, c *claim) bool {
+	if strings.Trim(value, " \t") != value {
+		return false
+	}
 	switch f.kind {
 	case formatPlain:
 		c.signatures.add(s, value)

@@ -112,10 +112,10 @@ func (s *signature) checkTime(c *claim, now time.Time) error {
 		return nil
 	}
 	at, ok := s.time.parse(c.timestamp)
-	switch age := now.Sub(at); {
+	switch {
 	case !ok:
 		return ErrSignature
-	case age > s.time.past || -age > s.time.future: // Sub does not wrap round
+	case now.Sub(at) > s.time.past, at.Sub(now) > s.time.future: // Sub stops at the ends of its range
 		return ErrTimestamp
 	}
 	return nil
