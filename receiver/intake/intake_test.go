@@ -210,7 +210,7 @@ func TestAnswers(t *testing.T) {
 			status: 503, outcome: "push suspended"},
 		"suspended deliveries": {config: func(c *v1alpha1.Config) { c.Suspend = api.SuspendDeliveries }, request: stream(body, body, nil),
 			status: 200, outcome: "push accepted", stored: []string{body}},
-		"unlisted": {request: stream(body, body, func(r *http.Request) { r.RemoteAddr = "203.0.113.7:1" }), status: 403, outcome: "push unlisted"},
+		"unlisted":             {request: stream(body, body, func(r *http.Request) { r.RemoteAddr = "203.0.113.7:1" }), status: 403, outcome: "push unlisted"},
 		"unlisted, wrong path": {request: stream(body, body, func(r *http.Request) { r.RemoteAddr = "203.0.113.7:1"; r.URL.Path = "/no" }), status: 403, outcome: " unlisted"},
 		"unlisted in Observe": {config: func(c *v1alpha1.Config) { c.Sources.Mode = api.SourceObserve },
 			request: stream(body, body, func(r *http.Request) { r.RemoteAddr = "203.0.113.7:1" }), status: 200, outcome: "push accepted", stored: []string{body},

@@ -1,0 +1,47 @@
+package demo_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/fairlead-dev/fairlead/cmd/fairlead/demo"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const samples = "../../../config/samples"
+
+func TestDemo(t *testing.T) {
+	var out bytes.Buffer
+	if err := demo.Run(t.Context(), []string{samples}, "test", &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{"legacy twin", "unlisted address", "gzipped", "three times", "forged"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the table has no line on %q:\n%s", want, out.String())
+		}
+	}
+	t.Log("\n" + out.String())
+}
+
+// A receiver that does not deliver what it should makes the demo fail.
+func TestDemoFails(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(samples, "stream-chat.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "never.yaml")
+	wrong := strings.Replace(string(text), "  sinks:\n  - name: app\n", "  sinks:\n  - name: app\n    types: [never.*]\n", 1)
+	if err := os.WriteFile(name, []byte(wrong), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := demo.Run(t.Context(), []string{name}, "test", &out); err == nil || !strings.Contains(out.String(), "WRONG") {
+		t.Errorf("err = %v, and the table is\n%s", err, out.String())
+	}
+}

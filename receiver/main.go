@@ -1,0 +1,129 @@
+// The receiver takes the webhooks of one endpoint, stores them before it
+// answers, and delivers them. It reads one configuration file and the Secrets
+// that are mounted beside it; it needs no Kubernetes API.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/fairlead-dev/fairlead/receiver/reload"
+	"github.com/fairlead-dev/fairlead/receiver/server"
+)
+
+// version is set by the linker.
+var version = "devel"
+
+type flags struct {
+	config, secrets, data, queueType, listen, telemetry, level string
+	allowLoopback, version                                     bool
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "receiver:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string, stderr io.Writer) (flags, error) {
+	var f flags
+	fs := flag.NewFlagSet("receiver", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&f.config, "config", "/etc/fairlead/config/config.yaml", "`file` with the endpoint's configuration; changes are taken live")
+	fs.StringVar(&f.secrets, "secrets-dir", "/etc/fairlead/secrets", "`directory` with a directory for each mounted Secret; changes are taken live")
+	fs.StringVar(&f.data, "data-dir", "/var/lib/fairlead", "`directory` of the queue; it belongs to this process alone")
+	fs.StringVar(&f.queueType, "queue-type", "Ephemeral", "`type` of the queue, shown on /statusz: Ephemeral or Persistent")
+	fs.StringVar(&f.listen, "listen", ":8080", "`address` that takes webhooks")
+	fs.StringVar(&f.telemetry, "telemetry-listen", ":9090", "`address` of /healthz, /readyz, /metrics and /statusz")
+	fs.StringVar(&f.level, "log-level", "info", "`level` of the log: debug, info, warn or error")
+	fs.BoolVar(&f.allowLoopback, "allow-loopback-sinks", false, "let sinks be on this machine; for trying out only")
+	fs.BoolVar(&f.version, "version", false, "print the version and exit")
+	if err := fs.Parse(args); err != nil {
+		return f, err
+	}
+	if fs.NArg() > 0 {
+		return f, fmt.Errorf("unexpected argument %q; see --help", fs.Arg(0))
+	}
+	return f, nil
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	f, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	if f.version {
+		_, err := fmt.Fprintln(stdout, version)
+		return err
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.level)); err != nil {
+		return fmt.Errorf("reading --log-level: %w", err)
+	}
+	return serve(ctx, f, stdout, slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})))
+}
+
+func serve(ctx context.Context, f flags, stdout io.Writer, log *slog.Logger) error {
+	webhooks, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("listening for webhooks: %w", err)
+	}
+	telemetry, err := net.Listen("tcp", f.telemetry)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listening for telemetry: %w", err), webhooks.Close())
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r, err := server.Open(server.Options{
+		Source:  &reload.Dir{ConfigFile: f.config, SecretsDir: f.secrets, Logger: log},
+		DataDir: f.data, QueueType: f.queueType, Registerer: reg, Logger: log, Now: time.Now, Stdout: stdout,
+		AllowLoopback: f.allowLoopback, DenyAddrs: denied(os.Getenv), Fatal: server.Exit(log),
+	})
+	if err != nil {
+		return errors.Join(err, webhooks.Close(), telemetry.Close())
+	}
+	return server.Serve(ctx, server.ServeOptions{
+		Webhooks: webhooks, Telemetry: telemetry, Receivers: []*server.Receiver{r}, Gatherer: reg, Logger: log, Version: version, Now: time.Now,
+		Ready: func() {
+			log.Info("Serving", "version", version, "webhooks", webhooks.Addr().String(), "telemetry", telemetry.Addr().String())
+		},
+	})
+}
+
+// denied lists what no sink may resolve to: the API server's Service, and this
+// pod itself.
+func denied(getenv func(string) string) []netip.Addr {
+	var out []netip.Addr
+	if a, err := netip.ParseAddr(getenv("KUBERNETES_SERVICE_HOST")); err == nil {
+		out = append(out, a)
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return out // loopback and link-local are refused anyway
+	}
+	for _, a := range own {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out
+}

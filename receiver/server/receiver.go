@@ -1,0 +1,198 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	"github.com/fairlead-dev/fairlead/receiver/admin"
+	"github.com/fairlead-dev/fairlead/receiver/event"
+	"github.com/fairlead-dev/fairlead/receiver/filter"
+	"github.com/fairlead-dev/fairlead/receiver/intake"
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/queue/embedded"
+	"github.com/fairlead-dev/fairlead/receiver/reload"
+	"github.com/fairlead-dev/fairlead/receiver/verify"
+)
+
+// Options are what one endpoint's receiver works with.
+type Options struct {
+	// Source is where configuration and secrets come from.
+	Source reload.Source
+	// DataDir is the queue's directory; it belongs to this process alone.
+	DataDir string
+	// QueueType is shown on the status page.
+	QueueType string
+	// Registerer takes the metrics.
+	Registerer prometheus.Registerer
+	Logger     *slog.Logger
+	Now        func() time.Time
+	// Stdout is where stdout sinks print.
+	Stdout io.Writer
+	// AllowLoopback lets sinks be on this machine, for trying out.
+	AllowLoopback bool
+	// DenyAddrs are addresses that no sink may resolve to.
+	DenyAddrs []netip.Addr
+	// Fatal is called when the disk cannot be trusted any more. It must end the
+	// process.
+	Fatal func(error)
+}
+
+// Receiver serves one endpoint. Its handler may be used as soon as Open has
+// returned; events are delivered until Stop.
+type Receiver struct {
+	o       Options
+	queue   *embedded.Queue
+	intake  *intake.Handler
+	metrics *admin.Metrics
+	router  atomic.Pointer[filter.Router]
+	appends appendWatch
+
+	// mu guards what a reload replaces.
+	mu    sync.Mutex
+	state state
+	sinks map[string]*runningSink
+
+	stopWatch context.CancelFunc
+	watching  sync.WaitGroup
+}
+
+// state is what the newest configuration that works says.
+type state struct {
+	snapshot *reload.Snapshot
+	keys     *verify.Keys
+	problems []verify.Problem
+	loadedAt time.Time
+	// refused says why the newest configuration is not the one in use.
+	refused string
+}
+
+// Open reads the configuration, opens the queue and starts delivering. A
+// configuration that cannot be used is an error: there is no last good one yet.
+func Open(o Options) (*Receiver, error) {
+	snap, err := reload.Read(o.Source)
+	if err != nil {
+		return nil, err
+	}
+	q, err := embedded.Open(embedded.Options{Dir: o.DataDir, Logger: o.Logger, Now: o.Now, Fatal: o.Fatal, Limits: queueLimits(snap.Config)})
+	if err != nil {
+		return nil, fmt.Errorf("opening queue: %w", err)
+	}
+	r := &Receiver{o: o, queue: q, metrics: admin.NewMetrics(), sinks: map[string]*runningSink{}}
+	r.intake = intake.New(intake.Options{Append: r.append, Observer: r.metrics, Logger: o.Logger, Now: o.Now})
+	if err := r.start(snap); err != nil {
+		return nil, errors.Join(err, q.Close())
+	}
+	return r, nil
+}
+
+func (r *Receiver) start(snap *reload.Snapshot) error {
+	if err := r.metrics.Register(r.o.Registerer); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	if err := r.o.Registerer.Register(admin.NewQueueCollector(r.queue.Stats, r.intake.InFlight, r.o.Now)); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	if err := r.apply(snap); err != nil {
+		r.stopSinks(0)
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.stopWatch = cancel
+	r.watching.Go(func() {
+		if err := r.o.Source.Watch(ctx, r.dirs, r.reload); err != nil {
+			r.o.Logger.Error("Changes of configuration and secrets are not noticed any more; restart the receiver to apply them", "err", err)
+		}
+	})
+	return nil
+}
+
+// ServeHTTP answers the provider.
+func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.intake.ServeHTTP(w, req) }
+
+// Config returns the configuration in use. It must not be changed.
+func (r *Receiver) Config() *v1alpha1.Config {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.snapshot.Config
+}
+
+func (r *Receiver) dirs() []string { return reload.Dirs(r.Config()) }
+
+// append stores an event for the sinks that want it.
+func (r *Receiver) append(ctx context.Context, e *event.Event, d queue.Dedup) (queue.Outcome, error) {
+	var names [16]string
+	r.appends.begin(r.o.Now())
+	defer func() { r.appends.end(r.o.Now()) }()
+	return r.queue.Append(ctx, e, d, r.router.Load().Sinks(names[:0], e.Hook, e.Type))
+}
+
+// appendWatch notices a disk that has stopped answering.
+type appendWatch struct{ pending, since atomic.Int64 }
+
+func (w *appendWatch) begin(now time.Time) {
+	if w.pending.Add(1) == 1 {
+		w.since.Store(now.UnixNano())
+	}
+}
+
+func (w *appendWatch) end(now time.Time) {
+	w.since.Store(now.UnixNano())
+	w.pending.Add(-1)
+}
+
+// stuckAfter is how long no event must have been stored, while some wait to be,
+// for the process to call itself unhealthy.
+const stuckAfter = time.Minute
+
+// Live returns an error if events wait to be stored and none has been for a
+// minute: the disk hangs, and only a restart (elsewhere, perhaps) can help.
+func (r *Receiver) Live() error {
+	if r.appends.pending.Load() > 0 && r.o.Now().UnixNano()-r.appends.since.Load() > int64(stuckAfter) {
+		return fmt.Errorf("no event could be stored for %s: look at the disk", stuckAfter)
+	}
+	return nil
+}
+
+// Drain makes answers ask clients to go elsewhere. Everything still works.
+func (r *Receiver) Drain() { r.intake.Drain() }
+
+// Queued is the number of deliveries that are not finished.
+func (r *Receiver) Queued() int64 {
+	var n int64
+	for _, s := range r.queue.Stats().Sinks {
+		n += s.Queued
+	}
+	return n
+}
+
+// Stop ends delivering, giving attempts under way until patience has passed, and
+// closes the queue. What is left in the queue is delivered after the next start
+// on the same data directory. No request may be under way any more.
+func (r *Receiver) Stop(patience time.Duration) error {
+	r.stopWatch()
+	r.watching.Wait()
+	r.stopSinks(patience)
+	if err := r.queue.Close(); err != nil {
+		return fmt.Errorf("closing queue: %w", err)
+	}
+	return nil
+}
+
+func queueLimits(c *v1alpha1.Config) queue.Limits {
+	return queue.Limits{
+		Capacity: c.Queue.CapacityBytes, Retention: c.Queue.Retention.Duration,
+		DeadLetterCapacity:   c.Queue.DeadLetters.CapacityBytes,
+		DropOldestDeadLetter: dropsOldest(c.Queue.DeadLetters.WhenFull),
+	}
+}

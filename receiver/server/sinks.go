@@ -1,0 +1,158 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/receiver/admin"
+	"github.com/fairlead-dev/fairlead/receiver/dispatch"
+	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/reload"
+	"github.com/fairlead-dev/fairlead/receiver/sink"
+)
+
+// runningSink is one sink's dispatcher and what it was last given.
+type runningSink struct {
+	runner *dispatch.Runner
+	done   sync.WaitGroup
+	// digest tells whether the sink must be made anew.
+	digest [sha256.Size]byte
+	// pending says why there is no sink.
+	pending string
+}
+
+// setSinks starts, changes and stops dispatchers so that they are those of a
+// snapshot. The queue knows the names already. A sink that cannot be made is
+// pending and stops nothing else.
+func (r *Receiver) setSinks(snap *reload.Snapshot) error {
+	wanted := map[string]bool{}
+	for _, cfg := range snap.Config.Sinks {
+		wanted[cfg.Name] = true
+		if r.sinks[cfg.Name] == nil {
+			s, err := r.newSink(cfg.Name)
+			if err != nil {
+				return err
+			}
+			r.sinks[cfg.Name] = s
+		}
+		if err := r.updateSink(r.sinks[cfg.Name], cfg, snap); err != nil {
+			return err
+		}
+	}
+	for name, s := range r.sinks {
+		if !wanted[name] {
+			s.stop(cfgPatience)
+			delete(r.sinks, name)
+		}
+	}
+	return nil
+}
+
+// cfgPatience is how long attempts at a sink that is removed may go on.
+const cfgPatience = 5 * time.Second
+
+func (r *Receiver) newSink(name string) (*runningSink, error) {
+	c, err := r.queue.Consumer(name)
+	if err != nil {
+		return nil, fmt.Errorf("preparing sink %q: %w", name, err)
+	}
+	s := &runningSink{runner: dispatch.New(dispatch.Options{
+		Sink: name, Consumer: c, Logger: r.o.Logger, Observer: r.metrics, Now: r.o.Now,
+	})}
+	s.done.Go(func() { s.runner.Run(context.Background()) })
+	return s, nil
+}
+
+// updateSink gives a dispatcher its sink and settings, unless nothing of them
+// has changed: a change of another sink must not close this one's connections.
+func (r *Receiver) updateSink(s *runningSink, cfg v1alpha1.Sink, snap *reload.Snapshot) error {
+	s.runner.Suspend(snap.Config.Suspend == api.SuspendDeliveries)
+	digest, err := sinkDigest(cfg, snap)
+	if err != nil {
+		return err
+	}
+	if digest == s.digest {
+		return nil
+	}
+	made, err := sink.New(cfg, sink.Options{
+		Source: snap.Config.Endpoint.Source(), TypePrefix: snap.Config.Event.TypePrefix, ReadFile: snap.ReadFile,
+		AllowLoopback: r.o.AllowLoopback, DenyAddrs: r.o.DenyAddrs, Stdout: r.o.Stdout,
+	})
+	s.digest, s.pending = digest, ""
+	if err != nil {
+		s.pending = pendingReason(err)
+		r.o.Logger.Warn("A sink is pending; its events wait", "sink", cfg.Name, "reason", s.pending)
+	}
+	s.runner.Update(made, cfg.Delivery)
+	return nil
+}
+
+func pendingReason(err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "a Secret's entry is missing: " + err.Error()
+	}
+	return err.Error()
+}
+
+// sinkDigest covers everything that a sink is made of.
+func sinkDigest(cfg v1alpha1.Sink, snap *reload.Snapshot) ([sha256.Size]byte, error) {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode([]any{cfg, snap.Config.Endpoint.Source(), snap.Config.Event.TypePrefix}); err != nil {
+		return [sha256.Size]byte{}, fmt.Errorf("comparing sink %q: %w", cfg.Name, err)
+	}
+	if cfg.HTTP != nil {
+		for _, name := range append([]string{cfg.HTTP.CAFile}, headerFiles(cfg.HTTP)...) {
+			content, err := snap.ReadFile(name)
+			fmt.Fprintf(&b, "%q %t %x\n", name, err == nil, sha256.Sum256(content))
+		}
+	}
+	return sha256.Sum256(b.Bytes()), nil
+}
+
+func headerFiles(h *v1alpha1.HTTPSink) []string {
+	var names []string
+	for _, h := range h.Headers {
+		names = append(names, h.File)
+	}
+	return names
+}
+
+func (s *runningSink) stop(patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s.runner.Stop(ctx)
+	s.done.Wait()
+}
+
+// stopSinks stops all dispatchers at once.
+func (r *Receiver) stopSinks(patience time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all sync.WaitGroup
+	for _, s := range r.sinks {
+		all.Go(func() { s.stop(patience) })
+	}
+	all.Wait()
+}
+
+func (s *runningSink) status(name string, q queue.SinkStats, now time.Time) admin.SinkStatus {
+	st := s.runner.State()
+	out := admin.SinkStatus{Name: name, State: string(st.Phase), Reason: s.pending, ConsecutiveFailures: int(st.ConsecutiveFailures),
+		LastSuccess: admin.When(st.LastSuccess), Queued: q.Queued, QueuedBytes: q.QueuedBytes, DeadLetters: q.DeadLetters}
+	if st.Phase == dispatch.Failing {
+		out.Reason = st.LastError
+	}
+	if !q.OldestQueued.IsZero() {
+		out.OldestAgeSeconds = max(0, now.Sub(q.OldestQueued).Seconds())
+	}
+	return out
+}
