@@ -334,7 +334,7 @@ const (
 
 // Delivery says how deliveries to a sink are attempted.
 //
-// +kubebuilder:validation:XValidation:rule="duration(self.minBackoff) <= duration(self.maxBackoff)",message="minBackoff must not be longer than maxBackoff; lower minBackoff or raise maxBackoff"
+// +kubebuilder:validation:XValidation:rule="!has(self.minBackoff) || !has(self.maxBackoff) || duration(self.minBackoff) <= duration(self.maxBackoff)",message="minBackoff must not be longer than maxBackoff; lower minBackoff or raise maxBackoff"
 type Delivery struct {
 	// maxAttempts is how often a delivery is tried before it becomes a dead letter.
 	// +default=20
@@ -417,8 +417,6 @@ const (
 )
 
 // Queue says how accepted events are kept until they are delivered.
-//
-// +kubebuilder:validation:XValidation:rule="quantity(string(self.capacity)).compareTo(quantity('1Mi')) >= 0",message="capacity must be at least 1Mi; a smaller queue is full after the first burst"
 type Queue struct {
 	// type is Ephemeral or Persistent; it cannot be changed. Both sync an event to
 	// disk before the provider is answered. Ephemeral survives a killed process, a
@@ -431,6 +429,7 @@ type Queue struct {
 	// capacity bounds the bytes of unfinished deliveries, summed over the sinks.
 	// When it is reached, intake answers 503 until deliveries finish.
 	// +default="1Gi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Mi')) >= 0",message="capacity must be at least 1Mi; a smaller queue is full after the first burst"
 	// +optional
 	Capacity *resource.Quantity `json:"capacity,omitempty"`
 
@@ -454,11 +453,10 @@ type Queue struct {
 }
 
 // DeadLetters bounds the deliveries that will get no more attempts.
-//
-// +kubebuilder:validation:XValidation:rule="quantity(string(self.capacity)).compareTo(quantity('1Mi')) >= 0",message="deadLetters.capacity must be at least 1Mi"
 type DeadLetters struct {
 	// capacity bounds the bytes of dead letters.
 	// +default="256Mi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Mi')) >= 0",message="deadLetters.capacity must be at least 1Mi; raise it"
 	// +optional
 	Capacity *resource.Quantity `json:"capacity,omitempty"`
 
@@ -491,12 +489,11 @@ type Exposure struct {
 }
 
 // Limits bounds what a request may cost.
-//
-// +kubebuilder:validation:XValidation:rule="quantity(string(self.maxBodyBytes)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self.maxBodyBytes)).compareTo(quantity('64Mi')) <= 0",message="maxBodyBytes must be from 1Ki to 64Mi"
 type Limits struct {
 	// maxBodyBytes bounds a request's body, as it is sent and as it is inflated.
 	// A larger one is answered 413.
 	// +default="1Mi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('64Mi')) <= 0",message="maxBodyBytes must be from 1Ki to 64Mi"
 	// +optional
 	MaxBodyBytes *resource.Quantity `json:"maxBodyBytes,omitempty"`
 

@@ -100,6 +100,16 @@ func (s *Schema) Default(obj map[string]any) {
 // int64 for whole numbers. Rules are evaluated only if the rest is right enough
 // for them, as in the API server.
 func (s *Schema) Check(ctx context.Context, obj map[string]any) field.ErrorList {
+	return s.check(ctx, obj, nil)
+}
+
+// CheckUpdate is Check for an object that takes the place of old, which passed
+// Check: rules about changes are evaluated too.
+func (s *Schema) CheckUpdate(ctx context.Context, obj, old map[string]any) field.ErrorList {
+	return s.check(ctx, obj, old)
+}
+
+func (s *Schema) check(ctx context.Context, obj map[string]any, old any) field.ErrorList {
 	errs := s.unknown(obj)
 	s.Default(obj)
 	errs = append(errs, validation.ValidateCustomResource(nil, obj, s.values)...)
@@ -108,7 +118,7 @@ func (s *Schema) Check(ctx context.Context, obj map[string]any) field.ErrorList 
 	if blocked(errs) {
 		return errs
 	}
-	broken, _ := s.rules.Validate(ctx, nil, s.structural, obj, nil, celconfig.RuntimeCELCostBudget)
+	broken, _ := s.rules.Validate(ctx, nil, s.structural, obj, old, celconfig.RuntimeCELCostBudget)
 	return append(errs, broken...)
 }
 

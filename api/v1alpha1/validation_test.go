@@ -1,0 +1,475 @@
+package v1alpha1_test
+
+import (
+	"context"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation"
+	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fairlead-dev/fairlead/api/provider"
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/config/crd"
+)
+
+const (
+	endpointKind = "WebhookEndpoint"
+	providerKind = "WebhookProvider"
+)
+
+func schema(t *testing.T, kind string) *crd.Schema {
+	t.Helper()
+	s, err := crd.Load(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// object reads a manifest as the API server's decoder does: whole numbers are
+// int64.
+func object(t *testing.T, text string) map[string]any {
+	t.Helper()
+	data, err := yaml.YAMLToJSONStrict([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	obj := map[string]any{}
+	if err := utiljson.Unmarshal(data, &obj); err != nil {
+		t.Fatal(err)
+	}
+	return obj
+}
+
+// set puts the value, in YAML, at a path such as spec.sinks[0].name, whose
+// objects are made and whose lists are there; no value removes the field.
+func set(t *testing.T, obj map[string]any, path, value string) {
+	t.Helper()
+	steps := strings.Split(path, ".")
+	for _, step := range steps[:len(steps)-1] {
+		name, index, listed := strings.Cut(strings.TrimSuffix(step, "]"), "[")
+		if listed {
+			i, err := strconv.Atoi(index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			obj = obj[name].([]any)[i].(map[string]any)
+			continue
+		}
+		if obj[name] == nil {
+			obj[name] = map[string]any{}
+		}
+		obj = obj[name].(map[string]any)
+	}
+	last := steps[len(steps)-1]
+	delete(obj, last)
+	if value != "" {
+		obj[last] = object(t, "v: "+value)["v"]
+	}
+}
+
+const minimalEndpoint = `
+apiVersion: fairlead.dev/v1alpha1
+kind: WebhookEndpoint
+metadata: {name: chat, namespace: shop}
+spec:
+  provider: stream-chat
+  secretRef: {name: signing}
+  sinks:
+  - name: app
+    http: {url: "http://app.shop.svc/hooks"}
+`
+
+const minimalProvider = `
+apiVersion: fairlead.dev/v1alpha1
+kind: WebhookProvider
+metadata: {name: acme}
+spec:
+  provenance: {documentation: "https://acme.example.com/docs", checked: "2026-11-22"}
+  signatures:
+  - {algorithm: hmac-sha256, header: X-Sig, encoding: hex, content: "{body}"}
+  event: {type: [{jsonPath: $.type}], dedup: {key: ID}}
+  replies:
+    accepted: {status: 200}
+    duplicate: {status: 200}
+    ignored: {status: 200}
+    suspended: {status: 503, retryAfterSeconds: 5}
+    unauthenticated: {status: 401}
+    unlisted: {status: 403}
+    tooLarge: {status: 413}
+    malformed: {status: 400}
+    rateLimited: {status: 429}
+    overloaded: {status: 503, retryAfterSeconds: 1}
+    failed: {status: 503, retryAfterSeconds: 1}
+    misrouted: {status: 404}
+  hooks:
+  - {name: push, mode: Async, paths: [{path: /}]}
+  regions:
+  - {name: west, ranges: [{cidr: 203.0.113.0/24}]}
+`
+
+// rule is a bound or rule with values on both sides of it.
+type rule struct {
+	path  string   // where the value stands; a rule of an object may need more, see with
+	good  []string // YAML
+	bad   []string
+	want  string   // what the message of each bad one holds
+	with  []string // path=value of what is set besides
+	clear string   // a field to take out
+}
+
+func (r *rule) object(t *testing.T, minimal, value string) map[string]any {
+	t.Helper()
+	obj := object(t, minimal)
+	if r.clear != "" {
+		set(t, obj, r.clear, "")
+	}
+	for _, w := range r.with {
+		path, v, _ := strings.Cut(w, "=")
+		set(t, obj, path, v)
+	}
+	set(t, obj, r.path, value)
+	return obj
+}
+
+func testRules(t *testing.T, kind, minimal string, rules []rule) {
+	s := schema(t, kind)
+	if errs := s.Check(context.Background(), object(t, minimal)); len(errs) > 0 {
+		t.Fatalf("the minimal object: %v", errs)
+	}
+	for _, r := range rules {
+		for _, value := range r.good {
+			if errs := s.Check(context.Background(), r.object(t, minimal, value)); len(errs) > 0 {
+				t.Errorf("%s: %s is refused: %v", r.path, shorten(value), errs)
+			}
+		}
+		for _, value := range r.bad {
+			errs := s.Check(context.Background(), r.object(t, minimal, value))
+			if !says(errs, r.want) {
+				t.Errorf("%s: %s: got %v, want %q", r.path, shorten(value), errs, r.want)
+			}
+		}
+	}
+}
+
+func says(errs field.ErrorList, want string) bool {
+	return slices.ContainsFunc(errs, func(e *field.Error) bool { return strings.Contains(e.Error(), want) })
+}
+
+func shorten(s string) string {
+	if len(s) > 60 {
+		return s[:60] + "…"
+	}
+	return s
+}
+
+// many writes a list of n members; each is the format with its number.
+func many(n int, format string) string {
+	var all []string
+	for i := range n {
+		all = append(all, strings.ReplaceAll(format, "#", strconv.Itoa(i)))
+	}
+	return "[" + strings.Join(all, ", ") + "]"
+}
+
+func long(n int) string { return strings.Repeat("a", n) }
+
+// TestDefinitions holds the CRDs to the API server's own checks: that schemas are
+// structural, defaults are valid, and rules compile and stay within their cost.
+func TestDefinitions(t *testing.T) {
+	files, err := fs.Glob(crd.Files, "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != 2 {
+		t.Errorf("config/crd holds %q, want a file for each kind", files)
+	}
+	for _, kind := range []string{endpointKind, providerKind} {
+		d, err := crd.Definition(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		apiextensionsv1.SetDefaults_CustomResourceDefinition(d)
+		apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&d.Spec)
+		d.Status.StoredVersions = []string{v1alpha1.GroupVersion.Version}
+		var internal apiextensions.CustomResourceDefinition
+		if err := apiextensionsv1.Convert_v1_CustomResourceDefinition_To_apiextensions_CustomResourceDefinition(d, &internal, nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range validation.ValidateCustomResourceDefinition(context.Background(), &internal) {
+			t.Errorf("%s: %v", kind, e)
+		}
+	}
+}
+
+func TestEndpointRules(t *testing.T) {
+	const sink = "spec.sinks[0]"
+	const isDuration = "should match"
+	testRules(t, endpointKind, minimalEndpoint, []rule{
+		{path: "metadata.name", good: []string{"a", long(40), "a-1"}, bad: []string{long(41), "1a", "a-", "a.b"},
+			want: "metadata.name must be at most 40 characters of a-z, 0-9 and '-', begin with a letter and end with a letter or digit"},
+		{path: "spec.provider", good: []string{"a", "acme-2", long(63)}, bad: []string{"A", "a.b", "-a"}, want: "should match"},
+		{path: "spec.provider", bad: []string{long(64)}, want: "may not be more than 63"},
+		{path: "spec.provider", bad: []string{""}, want: "Required"},
+		{path: "spec.secretRef", bad: []string{""}, want: "Required"},
+		{path: "spec.secretRef.name", good: []string{"a.b"}, bad: []string{"A", "../a"}, want: "should match"},
+		{path: "spec.secretRef.keys", good: []string{"[a]", "[A_b.c-1]", "[.a]", many(16, "k#")}, bad: []string{"['.']", "['..']", "['..data']", "[a/b]"}, want: "should match"},
+		{path: "spec.secretRef.keys", bad: []string{many(17, "k#")}, want: "must have at most 16 items"},
+		{path: "spec.secretRef.keys", bad: []string{"[]"}, want: "should have at least 1 items"},
+		{path: "spec.secretRef.keys", bad: []string{"[a, a]"}, want: "Duplicate value"},
+		{path: "spec.regions", good: []string{many(32, "r#")}, bad: []string{many(33, "r#")}, want: "must have at most 32 items"},
+		{path: "spec.regions", bad: []string{"[a, a]"}, want: "Duplicate value"},
+		{path: "spec.sources.mode", good: []string{"Enforce", "Observe"}, bad: []string{"Audit"}, want: "Unsupported value"},
+		{path: "spec.sources.additionalRanges", good: []string{"[203.0.113.7/32]", "['2001:db8::/32']", "[128.0.0.0/1]"},
+			bad: []string{"[203.0.113.7]", "[203.0.113.7/33]", "[example.com/8]", "['::ffff:203.0.113.7/128']"}, want: "must be a CIDR such as 203.0.113.7/32 or 2001:db8::/32"},
+		{path: "spec.sources.additionalRanges", bad: []string{"[0.0.0.0/0]", "['::/0']"}, want: "to let everybody in, set spec.sources.mode to Observe"},
+		{path: "spec.sources.additionalRanges", good: []string{many(128, "10.0.0.#/32")}, bad: []string{many(129, "10.0.0.#/32")}, want: "must have at most 128 items"},
+		{path: "spec.sources.trustedProxies", good: []string{many(64, "10.0.0.#/32")}, bad: []string{many(65, "10.0.0.#/32")}, want: "must have at most 64 items"},
+		{path: "spec.sources.trustedProxies", bad: []string{"[10.0.0.1]"}, want: "must be a CIDR"},
+		{path: "spec.sinks", bad: []string{"[]"}, want: "should have at least 1 items"},
+		{path: "spec.sinks", good: []string{many(16, "{name: s#, stdout: {}}")}, bad: []string{many(17, "{name: s#, stdout: {}}")}, want: "must have at most 16 items"},
+		{path: "spec.sinks", bad: []string{"[{name: a, stdout: {}}, {name: a, stdout: {}}]"}, want: "Duplicate value"},
+		{path: "spec.sinks", bad: []string{"[{name: a}]", "[{name: a, stdout: {}, http: {url: 'http://a'}}]"}, want: "exactly one of the fields in [http stdout] must be set"},
+		{path: sink + ".name", bad: []string{"A", "a_b"}, want: "should match"},
+		{path: sink + ".hooks", good: []string{"[push]", many(16, "h#")}, bad: []string{many(17, "h#")}, want: "must have at most 16 items"},
+		{path: sink + ".types", good: []string{"['message.*']", many(64, "t#")}, bad: []string{many(65, "t#")}, want: "must have at most 64 items"},
+		{path: sink + ".types", bad: []string{"[" + long(257) + "]"}, want: "may not be more than 256"},
+		{path: sink + ".http.url", good: []string{"https://app/x?y=z", "'http://[2001:db8::1]:80/a@b'", "'http://app/?mail=a@b'"},
+			bad: []string{"ftp://app/hooks", "/hooks/of/app", "app.shop.svc", "'http:///hooks'"}, want: "must be an absolute http:// or https:// URL"},
+		{path: sink + ".http.url", bad: []string{"'http://user:word@app/'", "'https://user@app'"}, want: "must not hold a user name or password"},
+		{path: sink + ".http.url", bad: []string{"'http://" + long(2048) + "'"}, want: "may not be more than 2048"},
+		{path: sink + ".http.headers", good: []string{"[{name: X-Team, value: a}]", "[{name: Authorization, valueFrom: {secretKeyRef: {name: a, key: b}}}]", many(16, "{name: X-#, value: a}")},
+			bad: []string{"[{name: X-A}]", "[{name: X-A, value: a, valueFrom: {secretKeyRef: {name: a, key: b}}}]"}, want: "exactly one of the fields in [value valueFrom] must be set"},
+		{path: sink + ".http.headers", bad: []string{many(17, "{name: X-#, value: a}")}, want: "must have at most 16 items"},
+		{path: sink + ".http.headers", bad: []string{"[{name: Host, value: a}]", "[{name: CE-id, value: a}]", "[{name: X-Forwarded-For, value: a}]", "[{name: content-type, value: a}]"},
+			want: "this header is set by the receiver or belongs to the connection; use another name"},
+		{path: sink + ".http.headers", bad: []string{"[{name: 'a b', value: a}]"}, want: "should match"},
+		{path: sink + ".http.headers", bad: []string{"[{name: X-A, value: \"a\\nb\"}]"}, want: "should match"},
+		{path: sink + ".http.headers", bad: []string{"[{name: X-A, valueFrom: {secretKeyRef: {name: a, key: ..}}}]"}, want: "should match"},
+		{path: sink + ".http.caSecretRef", good: []string{"{name: a, key: ca.crt}"}, bad: []string{"{name: a}"}, want: "Required"},
+		{path: sink + ".delivery.maxAttempts", good: []string{"1", "1000"}, bad: []string{"0", "1001"}, want: "should be"},
+		{path: sink + ".delivery.concurrency", good: []string{"1", "256"}, bad: []string{"0", "257"}, want: "should be"},
+		{path: sink + ".delivery.minBackoff", good: []string{"1ms", "1h", "59m59s999ms"}, bad: []string{"0s", "61m"}, want: "must be from 1ms to 1h",
+			with: []string{sink + ".delivery.maxBackoff=24h"}},
+		{path: sink + ".delivery.maxBackoff", good: []string{"1s", "24h"}, bad: []string{"25h"}, want: "must be from 1ms to 24h"},
+		{path: sink + ".delivery.maxBackoff", bad: []string{"999ms"}, want: "minBackoff must not be longer than maxBackoff; lower minBackoff or raise maxBackoff"},
+		{path: sink + ".delivery.maxAge", good: []string{"1s", "720h"}, bad: []string{"999ms", "721h"}, want: "must be from 1s to 720h"},
+		{path: sink + ".delivery.timeout", good: []string{"10ms", "5m"}, bad: []string{"9ms", "301s"}, want: "must be from 10ms to 5m"},
+		{path: sink + ".delivery.timeout", bad: []string{"1.5s", "'10'", "-1s", "1d"}, want: isDuration},
+		{path: sink + ".delivery.ordering", good: []string{"None", "BySubject"}, bad: []string{"Strict"}, want: "Unsupported value"},
+		{path: "spec.queue.type", good: []string{"Ephemeral", "Persistent"}, bad: []string{"Memory"}, want: "Unsupported value"},
+		{path: "spec.queue.capacity", good: []string{"1Mi", "1048576", "10Gi"}, bad: []string{"1023Ki", "0", "-1Gi"}, want: "capacity must be at least 1Mi"},
+		{path: "spec.queue.capacity", bad: []string{"lots"}, want: "should match"},
+		{path: "spec.queue.retention", good: []string{"0s", "720h"}, bad: []string{"721h"}, want: "must be at most 720h"},
+		{path: "spec.queue.deadLetters.capacity", good: []string{"1Mi"}, bad: []string{"1"}, want: "deadLetters.capacity must be at least 1Mi"},
+		{path: "spec.queue.deadLetters.whenFull", good: []string{"Reject", "DropOldest"}, bad: []string{"Drop"}, want: "Unsupported value"},
+		{path: "spec.queue.reclaim", good: []string{"Retain", "Delete"}, bad: []string{"Keep"}, want: "Unsupported value"},
+		{path: "spec.exposure.host", good: []string{"hooks.example.com", "a"}, bad: []string{"Hooks.example.com", "a..b", "a:443"}, want: "should match"},
+		{path: "spec.exposure.path", good: []string{"/", "/a", "/a/b.c~d"}, bad: []string{"a", "/a/", "//", "/a b", "/a?b"}, want: "should match"},
+		{path: "spec.exposure.path", bad: []string{"/..", "/a/../b", "/./a"}, want: "path must not have a segment '.' or '..'; write the path as clients send it"},
+		{path: "spec.exposure.path", bad: []string{"/.well-known/fairlead", "/.well-known/fairlead/x"}, want: "paths below /.well-known/fairlead are the receiver's own; choose another"},
+		{path: "spec.limits.maxBodyBytes", good: []string{"1Ki", "64Mi", "1000000"}, bad: []string{"1023", "65Mi"}, want: "maxBodyBytes must be from 1Ki to 64Mi"},
+		{path: "spec.limits.requestsPerSecond", good: []string{"1", "1000000"}, bad: []string{"0", "1000001"}, want: "should be"},
+		{path: "spec.limits.requestsPerSecondPerSource", good: []string{"1", "1000000"}, bad: []string{"0", "1000001"}, want: "should be"},
+		{path: "spec.receiver.drain.delay", good: []string{"0s", "5m"}, bad: []string{"301s"}, want: "must be at most 5m"},
+		{path: "spec.receiver.drain.grace", good: []string{"0s", "1h"}, bad: []string{"61m"}, want: "must be at most 1h"},
+		{path: "spec.suspend", good: []string{"None", "Deliveries", "Intake"}, bad: []string{"All"}, want: "Unsupported value"},
+		{path: "spec.filter", bad: []string{"x"}, want: "unknown field"},
+		{path: "metadata.nmae", bad: []string{"x"}, want: "unknown field"},
+	})
+}
+
+// TestEndpointUpdates holds what cannot be changed.
+func TestEndpointUpdates(t *testing.T) {
+	s := schema(t, endpointKind)
+	old := object(t, minimalEndpoint)
+	s.Default(old)
+	changed := object(t, minimalEndpoint)
+	set(t, changed, "spec.provider", "social-plus")
+	if errs := s.CheckUpdate(context.Background(), changed, old); len(errs) > 0 {
+		t.Errorf("another provider is refused: %v", errs)
+	}
+	set(t, changed, "spec.queue.type", "Persistent")
+	if errs := s.CheckUpdate(context.Background(), changed, old); !says(errs, "spec.queue.type cannot change, because what is queued would be lost; make a new endpoint") {
+		t.Errorf("another queue type: got %v", errs)
+	}
+}
+
+func TestProviderRules(t *testing.T) {
+	const sig, refused = "spec.signatures[0]", "a request that is refused must not be answered with success; use a 4xx status"
+	ours := "suspended, overloaded and failed must be answered 503 with retryAfterSeconds"
+	testRules(t, providerKind, minimalProvider, []rule{
+		{path: "metadata.name", good: []string{"a", "1a", long(63)}, bad: []string{long(64), "a.b", "a-"}, want: "metadata.name must be at most 63 characters"},
+		{path: "spec.overridesBuiltIn", good: []string{"true", "false"}, bad: []string{"1"}, want: "must be of type boolean"},
+		{path: "spec.provenance.documentation", bad: []string{"http://acme.example.com"}, want: "should match"},
+		{path: "spec.provenance.checked", bad: []string{"'22.11.2026'"}, want: "should match"},
+		{path: "spec.signatures", bad: []string{"[]"}, want: "should have at least 1 items"},
+		{path: "spec.signatures", bad: []string{many(5, "{algorithm: token, header: X-#}")}, want: "must have at most 4 items"},
+		{path: sig + ".algorithm", good: []string{"hmac-sha1", "hmac-sha512", "ed25519", "ecdsa-p256-sha256"}, bad: []string{"md5"}, want: "Unsupported value"},
+		{path: sig + ".content", bad: []string{""}, want: "content is needed for a signature over bytes; for a signature over the body alone write content: '{body}'"},
+		{path: sig + ".algorithm", bad: []string{"token"}, want: "token and basic sign nothing; leave out content and signedAt"},
+		{path: sig + ".algorithm", good: []string{"token"}, clear: sig + ".content"},
+		{path: sig + ".signedAt", bad: []string{"{header: X-Time}"}, want: "a tolerance on an unsigned timestamp stops nobody"},
+		{path: sig + ".signedAt", good: []string{"{jsonPath: $.at}"}}, // the body is signed, so the time in it is
+		{path: sig + ".signedAt", good: []string{"{header: X-Time}", "{header: X-Time, past: 1h, future: 0s, unit: ms}"}, with: []string{sig + ".content='{timestamp}{body}'"},
+			bad: []string{"{}", "{header: X-Time, key: t}"}, want: "exactly one of the fields in [header key jsonPath] must be set"},
+		{path: sig + ".content", bad: []string{"'{timestamp}.{body}'"}, want: "content holds {timestamp}; say with signedAt where it is found"},
+		{path: sig + ".content", bad: []string{"'{timestamp}'", "'plain text'"}, want: "content must hold {body}: a signature that does not cover the body proves nothing about it"},
+		{path: sig + ".content", bad: []string{"'{id}{body}'"}, want: "content holds {id}; name the header that carries it with idHeader"},
+		{path: sig + ".content", good: []string{"'{id}{body}'"}, with: []string{sig + ".idHeader=X-Id"}},
+		{path: sig + ".header", good: []string{"Authorization", "authorization"}, bad: []string{"X-Auth"}, with: []string{sig + ".algorithm=basic", sig + ".encoding=text"},
+			clear: sig + ".content", want: "basic authentication uses the Authorization header; set header to Authorization"},
+		{path: sig + ".encoding", good: []string{"base64"}, bad: []string{"text", ""}, want: "a signature is bytes; set encoding to hex or base64"},
+		{path: sig + ".format", good: []string{"{prefix: 'sha256='}", "{keyValues: {key: v1}}", "{versions: {version: v1}}"},
+			bad: []string{"{}", "{prefix: a, keyValues: {key: v1}}"}, want: "exactly one of the fields in [prefix keyValues versions] must be set"},
+		{path: sig + ".signedBody", good: []string{"Wire", "Inflated"}, bad: []string{"Both"}, want: "Unsupported value"},
+		{path: sig + ".secret.encoding", good: []string{"hex"}, bad: []string{"base32"}, want: "Unsupported value"},
+		{path: "spec.event.type", bad: []string{"[{}]", "[{header: X-A, value: a}]"}, want: "exactly one of the fields in [header jsonPath value] must be set"},
+		{path: "spec.event.type", good: []string{"[{jsonPath: $.a.b_c}, {value: ping}]"}, bad: []string{"[{jsonPath: type}]", "[{jsonPath: '$.a[0]'}]"}, want: "should match"},
+		{path: "spec.event.headers", good: []string{"[X-A]"}, bad: []string{"[Cookie]", "[ce-id]", "[X-Forwarded-For]", "[authorization]"},
+			want: "credentials, hop-by-hop, forwarding and ce- headers never go to sinks; take them out of event.headers"},
+		{path: "spec.event.dedup.key", good: []string{"BodySHA256", "None"}, bad: []string{"Body"}, want: "Unsupported value"},
+		{path: "spec.event.dedup.window", good: []string{"1s", "168h"}, bad: []string{"999ms", "169h"}, want: "must be from 1s to 168h"},
+		{path: "spec.ignore", good: []string{"[{name: twin, present: [X-Old], absent: [X-New]}]"}, bad: []string{"[{name: twin}]"}, want: "Required"},
+		{path: "spec.replies.accepted", good: []string{"{status: 299}"}, bad: []string{"{status: 300}"}, want: "accepted, duplicate and ignored must be answered with a 2xx status"},
+		{path: "spec.replies.duplicate", bad: []string{"{status: 409}"}, want: "accepted, duplicate and ignored must be answered with a 2xx status"},
+		{path: "spec.replies.ignored", bad: []string{"{status: 404}"}, want: "accepted, duplicate and ignored must be answered with a 2xx status"},
+		{path: "spec.replies.suspended", bad: []string{"{status: 503}", "{status: 500, retryAfterSeconds: 1}"}, want: ours},
+		{path: "spec.replies.overloaded", bad: []string{"{status: 503}", "{status: 429, retryAfterSeconds: 1}"}, want: ours},
+		{path: "spec.replies.failed", bad: []string{"{status: 503}", "{status: 200, retryAfterSeconds: 1}"}, want: ours},
+		{path: "spec.replies.unauthenticated", good: []string{"{status: 400}"}, bad: []string{"{status: 200}"}, want: refused},
+		{path: "spec.replies.unlisted", bad: []string{"{status: 302}"}, want: refused},
+		{path: "spec.replies.tooLarge", bad: []string{"{status: 200}"}, want: refused},
+		{path: "spec.replies.malformed", bad: []string{"{status: 200}"}, want: refused},
+		{path: "spec.replies.rateLimited", bad: []string{"{status: 200}"}, want: refused},
+		{path: "spec.replies.misrouted", bad: []string{"{status: 200}"}, want: refused},
+		{path: "spec.replies.misrouted", bad: []string{""}, want: "Required"},
+		{path: "spec.replies.accepted", bad: []string{"{status: 199}", "{status: 600}"}, want: "should be"},
+		{path: "spec.hooks", good: []string{"[{name: a, mode: Async, paths: [{path: /}]}, {name: b, mode: Sync, paths: [{path: /b}], deadline: 1s, allow: {status: 200}, deny: {status: 200}}]"},
+			bad: []string{"[{name: b, mode: Sync, paths: [{path: /b}], deadline: 1s, allow: {status: 200}, deny: {status: 200}}]"}, want: "at least one hook must have mode Async"},
+		{path: "spec.hooks", bad: []string{"[{name: b, mode: Sync, paths: [{path: /b}], deadline: 1s, allow: {status: 200}}]"}, want: "a hook of mode Sync needs deadline, allow and deny"},
+		{path: "spec.hooks", bad: []string{"[{name: a, mode: Async, paths: [{path: /a/}]}]"}, want: "should match"},
+		{path: "spec.regions", bad: []string{"[{name: a, ranges: []}]"}, want: "should have at least 1 items"},
+		{path: "spec.regions", bad: []string{"[{name: a, ranges: [{cidr: 0.0.0.0/0}]}]"}, want: "a range of /0 lists every address"},
+		{path: "spec.regions", bad: []string{"[{name: a, ranges: [{cidr: 192.0.2.0/24}, {cidr: 192.0.2.0/24}]}]"}, want: "Duplicate value"},
+		{path: "spec.regions", good: []string{"[{name: a, ranges: [{cidr: 192.0.2.0/24, validFrom: '2027-01-01T00:00:00Z', validUntil: '2027-01-01T00:00:01Z'}]}]"},
+			bad: []string{"[{name: a, ranges: [{cidr: 192.0.2.0/24, validFrom: '2027-01-01T00:00:00Z', validUntil: '2027-01-01T00:00:00Z'}]}]"}, want: "validFrom must be before validUntil"},
+		{path: "spec.regions", bad: []string{"[{name: a, ranges: [{cidr: 192.0.2.0/24, validFrom: '2027-01-01'}]}]"}, want: "must be of type date-time"},
+		{path: "spec.rules", bad: []string{"x"}, want: "unknown field"},
+	})
+}
+
+// TestDefaults holds what an author who leaves all out gets, and that setting the
+// defaults again changes nothing: else git would show a drift.
+func TestDefaults(t *testing.T) {
+	want := object(t, minimalEndpoint+`
+    delivery: {maxAttempts: 20, minBackoff: 1s, maxBackoff: 10m, maxAge: 72h, timeout: 10s, concurrency: 16, ordering: None}
+  sources: {mode: Enforce}
+  queue: {type: Ephemeral, capacity: 1Gi, retention: 24h, deadLetters: {capacity: 256Mi, whenFull: Reject}, reclaim: Retain}
+  exposure: {path: /}
+  limits: {maxBodyBytes: 1Mi}
+  receiver: {drain: {delay: 5s, grace: 60s}}
+  suspend: None
+status: {observedGeneration: -1}
+`)
+	s := schema(t, endpointKind)
+	got := object(t, minimalEndpoint)
+	s.Default(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+	for kind, minimal := range map[string]string{endpointKind: minimalEndpoint, providerKind: minimalProvider} {
+		s := schema(t, kind)
+		once := object(t, minimal)
+		s.Default(once)
+		twice := runtime.DeepCopyJSON(once)
+		s.Default(twice)
+		if diff := cmp.Diff(once, twice); diff != "" {
+			t.Errorf("%s: setting defaults again changed (-once +twice):\n%s", kind, diff)
+		}
+	}
+}
+
+// TestRoundTrip holds that the Go types lose nothing that the schema has: an
+// operator that writes an object back must not change it.
+func TestRoundTrip(t *testing.T) {
+	for kind, tt := range map[string]struct {
+		minimal string
+		into    any
+	}{
+		endpointKind: {minimalEndpoint, &v1alpha1.WebhookEndpoint{}},
+		providerKind: {minimalProvider, &v1alpha1.WebhookProvider{}},
+	} {
+		obj := object(t, tt.minimal)
+		schema(t, kind).Default(obj)
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(runtime.DeepCopyJSON(obj), tt.into); err != nil {
+			t.Fatal(err)
+		}
+		back, err := runtime.DefaultUnstructuredConverter.ToUnstructured(tt.into)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(obj, back); diff != "" {
+			t.Errorf("%s through its Go type (-before +after):\n%s", kind, diff)
+		}
+	}
+}
+
+// TestProfileDefaults holds that the built-in profiles pass the CRD, and that the
+// provider package, which does not know the CRD, sets the same defaults.
+func TestProfileDefaults(t *testing.T) {
+	manifests := map[string]string{"minimal": minimalProvider, "every form": strings.Replace(minimalProvider, "  signatures:\n", `  signatures:
+  - {algorithm: token, header: X-Token}
+  - {algorithm: hmac-sha256, header: X-Sig, encoding: hex, content: "{timestamp}{body}", format: {keyValues: {key: v}}, signedAt: {key: t}}
+  - {algorithm: hmac-sha256, header: X-Sig, encoding: hex, content: "{body}", format: {versions: {version: v1}}}
+`, 1)}
+	files, err := filepath.Glob("../provider/profiles/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the profiles are gone: %v", err)
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifests[f] = string(data)
+	}
+	s := schema(t, providerKind)
+	for name, text := range manifests {
+		obj := object(t, text)
+		if errs := s.Check(context.Background(), obj); len(errs) > 0 {
+			t.Errorf("%s: %v", name, errs)
+		}
+		byPackage := &v1alpha1.WebhookProvider{}
+		if err := yaml.UnmarshalStrict([]byte(text), byPackage); err != nil {
+			t.Fatal(err)
+		}
+		provider.SetDefaults(byPackage)
+		if diff := cmp.Diff(obj, content(t, byPackage)); diff != "" {
+			t.Errorf("%s: defaults of the CRD and of the provider package (-CRD +package):\n%s", name, diff)
+		}
+	}
+}
+
+// content returns an object as a decoder would.
+func content(t *testing.T, obj any) map[string]any {
+	t.Helper()
+	data, err := json.Marshal(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return object(t, string(data))
+}
