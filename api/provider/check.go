@@ -26,8 +26,19 @@ const (
 	maxText     = 256
 )
 
+// Problem is something wrong with one field of a profile.
+type Problem struct {
+	// Path is the field's, as in spec.signatures[0].content.
+	Path string
+	// Text says what to do about it.
+	Text string
+}
+
+// Error returns the path and the text.
+func (p *Problem) Error() string { return p.Path + ": " + p.Text }
+
 // Check refuses a profile that must not be used, and says all that is wrong with
-// it, each problem behind the path of its field. It expects defaults to be set.
+// it: the error joins Problems. It expects defaults to be set.
 //
 // It repeats what the CRD's schema says wherever the receiver relies on it, and
 // adds what a schema cannot see.
@@ -48,7 +59,7 @@ func Check(p *v1alpha1.WebhookProvider) error {
 type checker struct{ problems []error }
 
 func (c *checker) addf(path, format string, args ...any) {
-	c.problems = append(c.problems, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
+	c.problems = append(c.problems, &Problem{Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
 func (c *checker) provenance(p v1alpha1.Provenance) {

@@ -15,7 +15,7 @@ const (
 	maxTolerance  = 24 * time.Hour
 )
 
-// placeholderShape is {name} or {header:NAME}; see checkContent.
+// placeholderShape is anything in braces that holds no braces itself.
 var placeholderShape = regexp.MustCompile(`\{[^{}]*\}`)
 
 func (c *checker) signatures(path string, sigs []v1alpha1.Signature) {

@@ -21,7 +21,7 @@ const kind = "WebhookProvider"
 
 // Parse reads one WebhookProvider manifest, sets its defaults and checks it. An
 // unknown or repeated field is an error, and so is a second document. The error
-// names the path of every field that is wrong.
+// joins a Problem for every field that is unknown or, if none is, that is wrong.
 func Parse(data []byte) (*v1alpha1.WebhookProvider, error) {
 	p, err := decode(data)
 	if err != nil {
@@ -58,21 +58,19 @@ func decode(data []byte) (*v1alpha1.WebhookProvider, error) {
 	return p, nil
 }
 
-// severalDocuments reports whether something stands behind the first document.
-// A line that begins with --- or ... at its first column always is a marker.
+// severalDocuments reports whether something but comments stands behind the first
+// document. A line that begins with --- or ... at its first column always is a
+// marker.
 func severalDocuments(data []byte) bool {
 	content, ended := false, false
 	for line := range bytes.Lines(data) {
+		if isMarker(line, "---") || isMarker(line, "...") {
+			ended = content
+			line = line[3:] // as in "--- {a: b}"
+		}
 		text := bytes.TrimSpace(line)
 		switch {
-		case len(text) == 0 || line[0] == '#' || (!content && line[0] == '%'):
-		case isMarker(line, "---"):
-			if content {
-				return true
-			}
-			content = len(text) > 3 // as in "--- {a: b}"
-		case isMarker(line, "..."):
-			ended = true
+		case len(text) == 0 || text[0] == '#' || (!content && text[0] == '%'):
 		case ended:
 			return true
 		default:
@@ -102,7 +100,7 @@ func checkFields(data []byte) error {
 	slices.Sort(unknown)
 	var errs []error
 	for _, path := range unknown {
-		errs = append(errs, fmt.Errorf("%s: there is no such field", path))
+		errs = append(errs, &Problem{Path: path, Text: "there is no such field"})
 	}
 	return errors.Join(errs...)
 }
