@@ -98,17 +98,14 @@ func (c *checker) jsonPath(path string, p v1alpha1.JSONPath) {
 	}
 }
 
-// duration checks a length of time and returns it, 0 if it is none.
-func (c *checker) duration(path string, d v1alpha1.Duration, least, most time.Duration) time.Duration {
-	v, err := d.Parse()
-	switch {
+// duration checks a length of time.
+func (c *checker) duration(path string, d v1alpha1.Duration, least, most time.Duration) {
+	switch v, err := d.Parse(); {
 	case err != nil || v < 0:
 		c.addf(path, "must be a duration such as 10s, 1500ms or 1h30m")
-		return 0
 	case v < least || v > most:
 		c.addf(path, "must be from %v to %v", least, most)
 	}
-	return v
 }
 
 // size checks how many elements a list has.

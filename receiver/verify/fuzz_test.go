@@ -158,3 +158,25 @@ func FuzzSecret(f *testing.F) {
 		}
 	})
 }
+
+// FuzzBodyTime checks that no body makes reading a time from it fall over, and that a body
+// that does not speak of a time is refused.
+func FuzzBodyTime(f *testing.F) {
+	for _, text := range []string{`{"meta":{"time":1700000000000}}`, `{"meta":{"time":"1700000000000"}}`, `{"meta":[{"time":1}]}`, `{"meta":{"time":1.7e12}}`,
+		`{"meta":{"time":"\u0031700000000000"}}`, `{"meta":`, `[[[[`, `{"me\u0074a":{"time":1700000000000}}`, ``} {
+		f.Add([]byte(text))
+	}
+	sig := plain
+	sig.SignedAt = &v1alpha1.SigningTime{JSONPath: "$.meta.time", Unit: v1alpha1.UnitMilliseconds, Past: "1h", Future: "1h"}
+	k := keys(f, newScheme(f, sig), oldSecret)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		h := http.Header{"X-Signature": {hmacHex(oldSecret, body)}}
+		_, err := k.Verify(verify.Request{Header: h, Body: body}, time.UnixMilli(1700000000000))
+		if err != nil && !errors.Is(err, verify.ErrSignature) {
+			t.Fatalf("Verify() = %v, want ErrSignature", err)
+		}
+		if err == nil && !bytes.Contains(body, []byte("time")) && !bytes.Contains(body, []byte(`\u`)) {
+			t.Errorf("a body without a time was accepted: %q", body)
+		}
+	})
+}

@@ -108,16 +108,14 @@ func (f *format) read(s *signature, value string, c *claim) bool {
 }
 
 // readList reads a list of named elements. An element without a name, an empty
-// one included, spoils the whole; a second timestamp does so too.
+// one included, spoils the whole; an empty or a second timestamp does so too.
 func (f *format) readList(s *signature, value string, c *claim) bool {
 	timeKey := ""
 	if s.time != nil {
 		timeKey = s.time.key
 	}
-	more := true
 	for range maxElements {
-		var element string
-		element, value, more = strings.Cut(value, f.separator)
+		element, rest, more := strings.Cut(value, f.separator)
 		name, text, found := strings.Cut(element, f.inner)
 		switch {
 		case !found:
@@ -125,7 +123,7 @@ func (f *format) readList(s *signature, value string, c *claim) bool {
 		case name == f.name:
 			c.signatures.add(s, text)
 		case timeKey != "" && name == timeKey:
-			if c.timestamp != "" {
+			if text == "" || c.timestamp != "" {
 				return false
 			}
 			c.timestamp = text
@@ -133,6 +131,7 @@ func (f *format) readList(s *signature, value string, c *claim) bool {
 		if !more {
 			break
 		}
+		value = rest
 	}
 	return c.signatures.count > 0
 }

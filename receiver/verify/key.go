@@ -136,7 +136,7 @@ func newMACKey(newHash func() hash.Hash, secret []byte) *macKey {
 }
 
 func (k *macKey) signed(s *signature, c *claim) bool {
-	m := k.pool.Get().(*macState) //nolint:forcetypeassert // New makes nothing else
+	m := k.pool.Get().(*macState) // New makes nothing else
 	defer k.pool.Put(m)
 	m.hash.Reset()
 	s.content.write(m.hash, c, m.buffer[:])

@@ -116,6 +116,7 @@ func TestLists(t *testing.T) {
 		"no time":                  {pairs, "v1=" + good, false},
 		"empty time":               {pairs, "t=,v1=" + good, false},
 		"two times":                {pairs, "t=" + at + ",t=" + at + ",v1=" + good, false},
+		"two times, first empty":   {pairs, "t=,t=" + at + ",v1=" + good, false},
 		"two times, one empty":     {pairs, "t=" + at + ",t=,v1=" + good, false},
 		"no signature":             {pairs, "t=" + at, false},
 		"other version only":       {pairs, "t=" + at + ",v0=" + good, false},
