@@ -121,7 +121,8 @@ func denied(getenv func(string) string) []netip.Addr {
 		return out // loopback and link-local are refused anyway
 	}
 	for _, a := range own {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
+		// Loopback is refused in any case, unless it is asked for.
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() {
 			out = append(out, p.Addr().Unmap())
 		}
 	}

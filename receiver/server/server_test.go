@@ -1,0 +1,126 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	"github.com/fairlead-dev/fairlead/receiver/admin"
+	"github.com/fairlead-dev/fairlead/receiver/reload"
+	"github.com/fairlead-dev/fairlead/receiver/server"
+	"github.com/fairlead-dev/fairlead/receiver/server/servertest"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// Pebble's caches keep a goroutine each for the life of the process.
+		goleak.IgnoreTopFunction("github.com/cockroachdb/pebble/v2/internal/genericcache.(*shard[...]).releaseLoop"))
+}
+
+// receiver is a process's worth of receiver, in this process.
+type receiver struct {
+	t        testing.TB
+	url      string
+	admin    string
+	source   *reload.Memory
+	stop     context.CancelFunc
+	done     chan error
+	log      *lockedBuffer
+	receiver *server.Receiver
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// start runs a receiver; it is stopped at the end of the test if it still runs.
+func start(t testing.TB, dir string, c *v1alpha1.Config, secrets map[string][]byte) *receiver {
+	t.Helper()
+	r := &receiver{t: t, source: reload.NewMemory(servertest.Encode(t, c), secrets), done: make(chan error, 1), log: &lockedBuffer{}}
+	log := slog.New(slog.NewTextHandler(r.log, nil))
+	reg := prometheus.NewRegistry()
+	var err error
+	r.receiver, err = server.Open(server.Options{Source: r.source, DataDir: dir, QueueType: "Ephemeral", Registerer: reg, Logger: log, Now: time.Now,
+		Stdout: io.Discard, AllowLoopback: true, Fatal: func(err error) { t.Errorf("fatal: %v", err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hooks, telemetry := servertest.Listen(t), servertest.Listen(t)
+	r.url, r.admin = "http://"+hooks.Addr().String()+"/hooks", "http://"+telemetry.Addr().String()
+	var ctx context.Context
+	ctx, r.stop = context.WithCancel(context.Background())
+	go func() {
+		r.done <- server.Serve(ctx, server.ServeOptions{Webhooks: hooks, Telemetry: telemetry, Receivers: []*server.Receiver{r.receiver}, Gatherer: reg,
+			Logger: log, Version: "test", Now: time.Now})
+	}()
+	t.Cleanup(func() { r.end() })
+	return r
+}
+
+// end stops the receiver and waits for it, once.
+func (r *receiver) end() {
+	if r.stop == nil {
+		return
+	}
+	r.stop()
+	r.stop = nil
+	select {
+	case err := <-r.done:
+		if err != nil {
+			r.t.Errorf("serving: %v", err)
+		}
+	case <-time.After(2 * servertest.Wait):
+		r.t.Error("the receiver does not stop")
+	}
+}
+
+func (r *receiver) status() admin.EndpointStatus {
+	r.t.Helper()
+	var s admin.Status
+	if err := json.Unmarshal([]byte(r.get("/statusz")), &s); err != nil {
+		r.t.Fatal(err)
+	}
+	return s.Endpoints[0]
+}
+
+func (r *receiver) get(path string) string {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, r.admin+path, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(b)
+}
