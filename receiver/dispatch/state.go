@@ -7,6 +7,7 @@ type Phase string
 
 // The phases. Where two hold, the first of this list is told.
 const (
+	Stopped   Phase = "stopped"   // no new attempt is made any more
 	Pending   Phase = "pending"   // there is no sink: something that it needs is missing
 	Suspended Phase = "suspended" // deliveries wait because somebody wants them to
 	Failing   Phase = "failing"   // the last attempt failed
@@ -55,6 +56,8 @@ func (r *Runner) State() State {
 
 func (r *Runner) phase() Phase {
 	switch {
+	case r.stopping:
+		return Stopped
 	case r.current == nil:
 		return Pending
 	case r.suspended:
