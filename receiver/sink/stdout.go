@@ -50,6 +50,9 @@ func (s *stdoutSink) Deliver(ctx context.Context, e *event.Event) error {
 	if s.w == nil {
 		return errNoOutput
 	}
+	if err := ctx.Err(); err != nil { // a select may overlook it
+		return fmt.Errorf("printing event: %w", err)
+	}
 	line := s.line(e)
 	select {
 	case <-ctx.Done():

@@ -158,22 +158,22 @@ func contextEnds(t *testing.T, f *Fixture) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	mustLetGo(t, f, ctx, context.DeadlineExceeded)
+	mustLetGo(ctx, t, f, context.DeadlineExceeded)
 	ctx, cancel = context.WithCancel(t.Context())
 	stop := time.AfterFunc(50*time.Millisecond, cancel)
 	defer stop.Stop()
-	mustLetGo(t, f, ctx, context.Canceled)
+	mustLetGo(ctx, t, f, context.Canceled)
 }
 
 func contextEnded(t *testing.T, f *Fixture) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	mustLetGo(t, f, ctx, context.Canceled)
+	mustLetGo(ctx, t, f, context.Canceled)
 }
 
 // mustLetGo makes an attempt that ctx ends, and checks that it ends soon, with
 // the context's error and not for good.
-func mustLetGo(t *testing.T, f *Fixture, ctx context.Context, want error) {
+func mustLetGo(ctx context.Context, t *testing.T, f *Fixture, want error) {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- f.Sink.Deliver(ctx, newEvent("let go")) }()
