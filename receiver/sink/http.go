@@ -31,7 +31,7 @@ type httpSink struct {
 // was kept turns out to be closed. Delivery is at least once anyway.
 const idempotency = "Idempotency-Key"
 
-func newHTTP(cfg *config.HTTPSink, concurrency int, o Options) (*httpSink, error) {
+func newHTTP(cfg *config.HTTPSink, concurrency int, o Options) (Sink, error) {
 	u, err := target(cfg.URL)
 	if err != nil {
 		return nil, err

@@ -299,6 +299,9 @@ func TestNew(t *testing.T) {
 				t.Errorf("error %v; want ok %v, pending %v", err, tt.ok, tt.pending)
 			}
 			sinktest.CheckNoSecret(t, err, "secret")
+			if (s == nil) != (err != nil) {
+				t.Errorf("sink %v with error %v", s, err)
+			}
 			if err == nil {
 				_ = s.Close()
 			}
