@@ -13,7 +13,6 @@ GEN       = $(GO) tool controller-gen
 TOOLS     = -modfile=$(CURDIR)/hack/tools/go.mod
 # The kube-api-linter binary is golangci-lint with one more linter in it.
 LINT      = $(GO) tool $(TOOLS) golangci-lint-kube-api-linter
-VULN      = $(GO) tool $(TOOLS) govulncheck
 
 # Modules with code of ours.
 MODULES   = . hack/bench
@@ -55,8 +54,7 @@ lint: ## Run the linters, kube-api-linter among them
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities in what is called
-	@for m in $(MODULES); do echo "looking for known vulnerabilities in $$m"; \
-		(cd $$m && $(VULN) ./...) || exit 1; done
+	@hack/vuln.sh
 
 .PHONY: generate
 generate: ## Make deep copies, CRDs and the API reference from the types

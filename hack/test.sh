@@ -18,5 +18,5 @@ for m in ${MODULES:-. hack/bench}; do
 	echo "== $m: go vet"
 	(cd "$m" && $GO vet ./...)
 	echo "== $m: go test ${race[*]-}"
-	(cd "$m" && $GO test "${race[@]}" -timeout 10m ./...)
+	(cd "$m" && $GO test ${race[@]+"${race[@]}"} -timeout 10m ./...)
 done
