@@ -239,16 +239,16 @@ func (s *sender) showProgress(ctx context.Context, w io.Writer) func() {
 
 // printable returns the beginning of an answer's body on one line.
 func printable(body []byte) string {
-	text := strings.Map(func(r rune) rune {
+	text := strings.TrimSpace(strings.Map(func(r rune) rune {
 		if !strconv.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(string(body), "?"))
+	}, strings.ToValidUTF8(string(body), "?")))
 	if len(text) > shownAnswer {
 		text = strings.ToValidUTF8(text[:shownAnswer], "") + "…"
 	}
-	return strings.TrimSpace(text)
+	return text
 }
 
 // cause drops the URL from a client's error: it may hold a token.

@@ -3,6 +3,7 @@ package crd
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -30,18 +31,22 @@ type Schema struct {
 	rules      *cel.Validator
 }
 
-// plurals names the file of each kind: its plural in lower case.
-func plurals() map[string]string {
-	return map[string]string{"WebhookEndpoint": "webhookendpoints", "WebhookProvider": "webhookproviders"}
+// files names the file of each kind.
+var files = map[string]string{
+	"WebhookEndpoint": "fairlead.dev_webhookendpoints.yaml",
+	"WebhookProvider": "fairlead.dev_webhookproviders.yaml",
+}
+
+// schemas holds what Load returns. They are made when they are first asked for,
+// and of embedded files, so that they never change.
+var schemas = map[string]func() (*Schema, error){
+	"WebhookEndpoint": sync.OnceValues(func() (*Schema, error) { return load("WebhookEndpoint") }),
+	"WebhookProvider": sync.OnceValues(func() (*Schema, error) { return load("WebhookProvider") }),
 }
 
 // Definition returns the CRD of a kind.
 func Definition(kind string) (*apiextensionsv1.CustomResourceDefinition, error) {
-	plural, ok := plurals()[kind]
-	if !ok {
-		return nil, fmt.Errorf("no CRD for kind %q", kind)
-	}
-	data, err := Files.ReadFile("fairlead.dev_" + plural + ".yaml")
+	data, err := Files.ReadFile(files[kind])
 	if err != nil {
 		return nil, fmt.Errorf("reading CRD of kind %q: %w", kind, err)
 	}
@@ -52,9 +57,17 @@ func Definition(kind string) (*apiextensionsv1.CustomResourceDefinition, error) 
 	return &d, nil
 }
 
-// Load makes the schema of a kind. Its CEL rules are compiled here, which is the
-// slow part: load only the kinds that are needed, once.
+// Load returns the schema of a kind. The first call for a kind compiles its CEL
+// rules, which takes some milliseconds: load only the kinds that are needed.
 func Load(kind string) (*Schema, error) {
+	of, ok := schemas[kind]
+	if !ok {
+		return nil, fmt.Errorf("no CRD for kind %q", kind)
+	}
+	return of()
+}
+
+func load(kind string) (*Schema, error) {
 	d, err := Definition(kind)
 	if err != nil {
 		return nil, err

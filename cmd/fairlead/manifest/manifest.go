@@ -102,7 +102,7 @@ func LoadRight(paths []string, stdin io.Reader) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{file: &File{places: map[string]string{}}, schemas: map[string]*crd.Schema{}}
+	l := &loader{file: &File{places: map[string]string{}}}
 	for _, s := range sources {
 		l.source(s)
 	}
@@ -111,7 +111,6 @@ func LoadRight(paths []string, stdin io.Reader) (*File, error) {
 
 type loader struct {
 	file     *File
-	schemas  map[string]*crd.Schema
 	problems []error
 }
 
@@ -202,7 +201,7 @@ func convert[T any](list []*T, content map[string]any) ([]*T, error) {
 // check holds o against its CRD, which also fills in the defaults. The status is
 // dropped: it is not the author's to write.
 func (l *loader) check(o *object) bool {
-	schema, err := l.schema(o.kind)
+	schema, err := crd.Load(o.kind)
 	if err != nil {
 		l.problems = append(l.problems, err)
 		return false
@@ -213,15 +212,6 @@ func (l *loader) check(o *object) bool {
 		l.add(o, f.field, "%s", f.message)
 	}
 	return len(found) == 0
-}
-
-func (l *loader) schema(kind string) (*crd.Schema, error) {
-	if s := l.schemas[kind]; s != nil {
-		return s, nil
-	}
-	s, err := crd.Load(kind)
-	l.schemas[kind] = s
-	return s, err
 }
 
 func (l *loader) unique(o *object) bool {
