@@ -60,6 +60,9 @@ func firstNamed(text string, names []string) string {
 	return ""
 }
 
+// testOnly reports whether a file's folder serves tests alone, as sinktest does.
+func testOnly(path string) bool { return strings.HasSuffix(filepath.Dir(path), "test") }
+
 type literal struct {
 	text string
 	pos  token.Position
@@ -71,7 +74,7 @@ func literals(t *testing.T, dir string) []literal {
 	var out []literal
 	files := token.NewFileSet()
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || testOnly(path) {
 			return err
 		}
 		f, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
