@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func BenchmarkAppend(b *testing.B) {
 		b.Run(d.name, func(b *testing.B) {
 			dir, q := benchQueue(b)
 			b.ReportAllocs()
-			before := written(b)
+			before := used(b)
 			b.ResetTimer()
 			produce(b, q, b.N, d.Dedup)
 			b.StopTimer()
@@ -50,7 +51,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkAppendDeliver(b *testing.B) {
 	_, q := benchQueue(b)
 	b.ReportAllocs()
-	before := written(b)
+	before := used(b)
 	b.ResetTimer()
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(b.Context())
@@ -121,13 +122,29 @@ func produce(b *testing.B, q queue.Queue, n int, d queue.Dedup) {
 	wg.Wait()
 }
 
-func report(b *testing.B, before int64) {
+// usage is what this process has used so far.
+type usage struct {
+	written int64
+	cpu     time.Duration
+}
+
+func used(b *testing.B) usage {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return usage{written: written(), cpu: time.Duration(r.Utime.Nano() + r.Stime.Nano())}
+}
+
+func report(b *testing.B, before usage) {
+	after := used(b)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
-	b.ReportMetric(float64(written(b)-before)/float64(b.N), "written-B/op")
+	b.ReportMetric(float64(after.written-before.written)/float64(b.N), "written-B/op")
+	b.ReportMetric(float64((after.cpu-before.cpu).Microseconds())/float64(b.N), "cpu-us/op")
 }
 
 // written is how many bytes this process has written to files.
-func written(b *testing.B) int64 {
+func written() int64 {
 	raw, err := os.ReadFile("/proc/self/io")
 	if err != nil {
 		return 0

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -44,6 +45,7 @@ func (q *Queue) commitLoop() {
 	defer close(q.stopped)
 	for range q.wake {
 		for {
+			runtime.Gosched() // those who were just woken may have their next event at hand
 			w, ok := q.takeWork()
 			if !ok {
 				break

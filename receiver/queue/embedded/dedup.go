@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -85,29 +86,39 @@ func (q *Queue) recognise(r *record, id *identity) (queue.Outcome, error) {
 // lookup returns the digest of the body that came with the key within the window.
 func (q *Queue) lookup(id *identity) (digest [digestLen]byte, known bool, err error) {
 	q.mu.Lock()
-	current := q.bucket.number
+	buckets := [...]struct {
+		number uint32
+		read   bool
+	}{
+		{q.bucket.number, q.filters.current.has(id.hash)},
+		{q.bucket.number - 1, q.filters.previous.has(id.hash)},
+	}
 	q.mu.Unlock()
-	var buf [dedupKeyLen]byte
-	for _, b := range [...]uint32{current, current - 1} {
-		if b == 0 || b > current {
-			continue
-		}
-		v, closer, err := q.db.Get(appendDedupKey(buf[:0], b, id.hash))
-		if err == pebble.ErrNotFound {
-			continue
-		}
-		if err != nil {
-			return digest, false, err
-		}
-		if len(v) == dedupValueLen && id.at-int64(binary.BigEndian.Uint64(v)) < int64(id.window) {
-			known = true
-			copy(digest[:], v[8:])
-		}
-		if err := closer.Close(); err != nil || known {
-			return digest, known, err
+	for _, b := range buckets {
+		if b.read && b.number != 0 && !known && err == nil {
+			err = q.read(func() (err error) {
+				digest, known, err = q.lookupIn(b.number, id)
+				return err
+			})
 		}
 	}
-	return digest, false, nil
+	return digest, known, err
+}
+
+func (q *Queue) lookupIn(bucket uint32, id *identity) (digest [digestLen]byte, known bool, err error) {
+	var buf [dedupKeyLen]byte
+	v, closer, err := q.db.Get(appendDedupKey(buf[:0], bucket, id.hash))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return digest, false, nil
+	}
+	if err != nil {
+		return digest, false, err
+	}
+	if len(v) == dedupValueLen && id.at-int64(binary.BigEndian.Uint64(v)) < int64(id.window) {
+		known = true
+		copy(digest[:], v[8:])
+	}
+	return digest, known, closer.Close()
 }
 
 // bucket is the run of time in which dedup keys are written under one prefix.
@@ -136,18 +147,27 @@ func (b *bucket) turn(now int64, window time.Duration) bool {
 
 // remember writes the event's dedup key. The caller holds mu.
 func (q *Queue) remember(b *pebble.Batch, id *identity) {
-	if q.bucket.turn(id.at, id.window) && q.bucket.number > 2 {
-		n := q.bucket.number
-		op := b.DeleteRangeDeferred(1+4, 1+4)
-		appendBucketKey(op.Key[:0], n-2)
-		appendBucketKey(op.Value[:0], n-1)
-		_ = op.Finish() // fails only for indexed batches
+	if q.bucket.turn(id.at, id.window) {
+		q.filters.turn()
+		q.forgetBucket(b, q.bucket.number)
 	}
+	q.filters.current.add(id.hash)
 	op := b.SetDeferred(dedupKeyLen, dedupValueLen)
 	appendDedupKey(op.Key[:0], q.bucket.number, id.hash)
 	v := binary.BigEndian.AppendUint64(op.Value[:0], uint64(id.at))
 	copy(v[8:dedupValueLen], id.digest[:])
 	_ = op.Finish()
+}
+
+// forgetBucket deletes the bucket that is the second before the current one.
+func (q *Queue) forgetBucket(b *pebble.Batch, current uint32) {
+	if current <= 2 {
+		return
+	}
+	op := b.DeleteRangeDeferred(1+4, 1+4)
+	appendBucketKey(op.Key[:0], current-2)
+	appendBucketKey(op.Value[:0], current-1)
+	_ = op.Finish() // fails only for indexed batches
 }
 
 // inflight holds the keys of the events that are being appended.

@@ -55,6 +55,7 @@ func (q *Queue) loadTotals() error {
 		return fmt.Errorf("reading the totals: %w", err)
 	}
 	q.last, q.bucket = t.last, t.bucket
+	q.filters.current.unknown, q.filters.previous.unknown = true, true
 	q.synced.Store(t.last)
 	q.covered.Store(t.last)
 	return nil
@@ -147,6 +148,10 @@ func (q *Queue) loadChunks() error {
 	})
 	if err != nil {
 		return fmt.Errorf("reading the chunks: %w", err)
+	}
+	q.window = (q.last + 1) / eventWindow
+	if q.trimmed < len(q.chunks) {
+		q.window = q.chunks[q.trimmed].first / eventWindow
 	}
 	return nil
 }

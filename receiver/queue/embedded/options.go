@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"time"
@@ -40,14 +41,21 @@ type Options struct {
 }
 
 const (
-	defaultCapacity             = 1 << 30
-	defaultRetention            = 24 * time.Hour
-	defaultDeadLetterCapacity   = 256 << 20
-	defaultFlushInterval        = 5 * time.Millisecond
-	defaultMaxRetries           = 1 << 16
-	memTableSize                = 8 << 20
-	cacheSize                   = 4 << 20
-	formatMajor                 = pebble.FormatTableFormatV6
+	defaultCapacity           = 1 << 30
+	defaultRetention          = 24 * time.Hour
+	defaultDeadLetterCapacity = 256 << 20
+	defaultFlushInterval      = 5 * time.Millisecond
+	defaultMaxRetries         = 1 << 16
+	memTableSize              = 8 << 20
+	cacheSize                 = 4 << 20
+	formatMajor               = pebble.FormatTableFormatV6
+	// smallTable keeps compactions of other keys from taking tables of events along:
+	// Pebble adds neighbours to a compaction up to 25 times this.
+	smallTable = 512 << 10
+	// flushDelay is how long deletions may wait before they free space.
+	flushDelay = 30 * time.Second
+	// eventWindow is how many sequences a table of events may span.
+	eventWindow                 = 1 << 14
 	batchInitial, batchRetained = 128 << 10, 1 << 20
 )
 
@@ -95,40 +103,50 @@ func withDefaults(l queue.Limits) queue.Limits {
 // processor is scarcer than the disk.
 func (q *Queue) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	o := &pebble.Options{
-		FS:                    q.opts.FS,
-		Lock:                  lock,
-		FormatMajorVersion:    formatMajor,
-		Logger:                pebbleLogger{q},
-		CacheSize:             cacheSize,
-		MemTableSize:          memTableSize,
-		MaxOpenFiles:          256,
-		L0CompactionThreshold: 8,
-		L0StopWritesThreshold: 64,
-		LBaseMaxBytes:         64 << 20,
-		MaxManifestFileSize:   1 << 20,
-		BytesPerSync:          1 << 20,
+		FS:                          q.opts.FS,
+		Lock:                        lock,
+		FormatMajorVersion:          formatMajor,
+		Logger:                      pebbleLogger{q},
+		CacheSize:                   cacheSize,
+		MemTableSize:                memTableSize,
+		MemTableStopWritesThreshold: 3,
+		MaxOpenFiles:                256,
+		L0CompactionThreshold:       16,
+		L0CompactionFileThreshold:   1000,
+		L0StopWritesThreshold:       64,
+		LBaseMaxBytes:               64 << 20,
+		MaxManifestFileSize:         1 << 20,
+		BytesPerSync:                1 << 20,
 	}
+	o.FlushDelayDeleteRange = flushDelay
 	o.Experimental.SpanPolicyFunc = spanPolicy
+	o.EventListener = &pebble.EventListener{FlushEnd: func(pebble.FlushInfo) { q.reclaimer.flushed() }}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 16 << 10
 	}
 	o.TargetFileSizes[0] = memTableSize
+	for i := range o.TargetFileSizes[1:] {
+		o.TargetFileSizes[1+i] = smallTable
+	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 	return o
 }
 
-// spanPolicy ends tables where the events begin and end. So the tables of events
-// hold nothing else, never overlap, and are moved down by compactions instead of
-// being rewritten.
-func spanPolicy(start []byte) (pebble.SpanPolicy, []byte, error) {
+// spanPolicy ends tables where the events begin and end, and at every multiple of
+// eventWindow between. So the tables of events hold nothing else, and do not
+// overlap, not even those with range deletions.
+func spanPolicy(start []byte) (p pebble.SpanPolicy, end []byte, err error) {
 	switch {
 	case len(start) == 0 || start[0] < kindEvent:
-		return pebble.SpanPolicy{}, []byte{kindEvent}, nil
+		return p, []byte{kindEvent}, nil
+	case start[0] == kindEvent && len(start) >= eventKeyLen:
+		window := binary.BigEndian.Uint64(start[1:])/eventWindow + 1
+		return p, appendEventKey(nil, window*eventWindow), nil
 	case start[0] == kindEvent:
-		return pebble.SpanPolicy{}, []byte{kindEvent + 1}, nil
+		return p, []byte{kindEvent + 1}, nil
 	}
-	return pebble.SpanPolicy{}, nil, nil
+	return p, nil, nil
 }
 
 // pebbleLogger passes on what Pebble has to say.

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -36,6 +37,10 @@ type Queue struct {
 	// aside, and for writing from when it is about to be closed.
 	reading sync.RWMutex
 
+	reclaimer  reclaimer
+	background sync.WaitGroup // ends with stop
+	stop       context.CancelFunc
+
 	failure  atomic.Pointer[error]
 	failOnce sync.Once
 
@@ -55,6 +60,7 @@ type Queue struct {
 	spare    *pebble.Batch
 	last     uint64 // the last sequence given away
 	bucket   bucket
+	filters  filters
 	byName   map[string]*sink // the sinks that are listed
 	controls []*control
 	flushDue bool
@@ -64,6 +70,7 @@ type Queue struct {
 	// What follows belongs to the committer.
 	chunks  []*chunk            // in order; trimmed ones first
 	trimmed int                 // how many of chunks are trimmed
+	window  uint64              // the first window that is not trimmed
 	changed map[*chunk]struct{} // trimmed ones to be written again
 	keyBuf  []byte
 	valBuf  []byte
@@ -83,6 +90,7 @@ func Open(opts Options) (*Queue, error) {
 	q.limits.Store(&q.opts.Limits)
 	q.sinks.Store(new([]*sink))
 	q.inflight.init()
+	q.reclaimer.wake = make(chan struct{}, 1)
 	if err := q.open(); err != nil {
 		return nil, fmt.Errorf("opening queue in %q: %w", opts.Dir, err)
 	}
@@ -90,6 +98,11 @@ func Open(opts Options) (*Queue, error) {
 	q.flush.Stop()
 	q.trimTimer = time.AfterFunc(time.Hour, q.trimNow)
 	q.trimTimer.Stop()
+	ctx, stop := context.WithCancel(context.Background())
+	q.stop = stop
+	learn := q.bucket
+	q.background.Go(func() { q.reclaimer.run(ctx, q) })
+	q.background.Go(func() { q.learn(ctx, learn) })
 	go q.commitLoop()
 	q.signal()
 	return q, nil
@@ -128,6 +141,8 @@ func (q *Queue) shut() error {
 	q.mu.Unlock()
 	q.signal()
 	<-q.stopped
+	q.stop()
+	q.background.Wait()
 	q.closeSinks()
 	q.reading.Lock() // for ever: nobody may read from here on
 	q.flush.Stop()

@@ -115,6 +115,7 @@ func (q *Queue) trimChunk(b *pebble.Batch, c *chunk, passed bool) error {
 	}
 	c.trimmed = true
 	q.deleteAround(b, c)
+	q.reclaimUpTo(c)
 	was := c.size
 	c.size = tally{}
 	for _, size := range c.left {
