@@ -270,7 +270,9 @@ func (q *request) store(body []byte) error {
 		d.Key = queue.NoDedup
 	}
 	before := q.h.o.Now()
-	outcome, err := q.h.o.Append(q.r.Context(), e, d)
+	// Not the request's context: it ends with a client that has only closed its
+	// sending half, and the event is stored all the same.
+	outcome, err := q.h.o.Append(context.Background(), e, d)
 	if err != nil {
 		return fmt.Errorf("storing event %q: %w", e.ID, err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,6 @@ import (
 // Bounds of a connection to the webhook listener. Providers wait 1 to 15 s for
 // an answer, so a request that takes longer to arrive helps nobody.
 const (
-	headerTimeout  = 5 * time.Second
 	readTimeout    = 15 * time.Second
 	writeTimeout   = 30 * time.Second
 	idleTimeout    = 90 * time.Second
@@ -40,6 +40,9 @@ type ServeOptions struct {
 	Logger    *slog.Logger
 	Version   string
 	Now       func() time.Time
+	// ReadTimeout bounds how long a request may take to arrive; its headers have a
+	// third of it. 0 means 15 s.
+	ReadTimeout time.Duration
 	// Hurry, when it is closed, ends the waits of a stop: what is queued stays so.
 	Hurry <-chan struct{}
 	// Ready is called once, when both listeners are served.
@@ -52,6 +55,7 @@ type ServeOptions struct {
 // the queue is empty or the grace is over; stops attempts; syncs; leaves. It
 // returns nil after such a stop.
 func Serve(ctx context.Context, o ServeOptions) error {
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, readTimeout)
 	s := &process{o: o, started: o.Now()}
 	webhooks := s.webhooks()
 	telemetry := s.telemetry()
@@ -85,7 +89,7 @@ type process struct {
 func (s *process) webhooks() *http.Server {
 	return &http.Server{
 		Handler:           Route(s.o.Receivers),
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: s.o.ReadTimeout / 3, ReadTimeout: s.o.ReadTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,
 		// What the library says here is caused by clients, and anybody can be one.
 		ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
@@ -100,7 +104,7 @@ func (s *process) telemetry() *http.Server {
 		},
 		Live: s.live,
 	})
-	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+	return &http.Server{Handler: h, ReadHeaderTimeout: s.o.ReadTimeout / 3, ReadTimeout: s.o.ReadTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug)}
 }
 

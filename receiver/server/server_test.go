@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreTopFunction("github.com/cockroachdb/pebble/v2/internal/genericcache.(*shard[...]).releaseLoop"))
 }
 
+// readTimeout is short enough to be waited for.
+const readTimeout = 3 * time.Second
+
 // receiver is a process's worth of receiver, in this process.
 type receiver struct {
 	t        testing.TB
@@ -74,7 +77,7 @@ func start(t testing.TB, dir string, c *v1alpha1.Config, secrets map[string][]by
 	ctx, r.stop = context.WithCancel(context.Background())
 	go func() {
 		r.done <- server.Serve(ctx, server.ServeOptions{Webhooks: hooks, Telemetry: telemetry, Receivers: []*server.Receiver{r.receiver}, Gatherer: reg,
-			Logger: log, Version: "test", Now: time.Now})
+			Logger: log, Version: "test", Now: time.Now, ReadTimeout: readTimeout})
 	}()
 	t.Cleanup(func() { r.end() })
 	return r
