@@ -88,7 +88,7 @@ func newRanges() *cobra.Command {
 }
 
 func (f *rangesFlags) run(cmd *cobra.Command, args []string) error {
-	if err := oneOf("output", f.output, "", "json", "yaml", "plain"); err != nil {
+	if err := checkOutput(f.output, "", "json", "yaml", "plain"); err != nil {
 		return err
 	}
 	at, err := parseTime(f.at, time.Now())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,14 +52,15 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "fairlead"},
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newValidate(), newRanges(), newSend(), newVersion())
+	root.AddCommand(newDemo(), newRanges(), newRun(), newSend(), newValidate(), newVersion())
 	return root
 }
 
@@ -99,12 +101,12 @@ func arguments(least, most int, what string) cobra.PositionalArgs {
 	}
 }
 
-// oneOf checks the value of a flag that has a few values.
-func oneOf(flag, value string, allowed ...string) error {
-	for _, a := range allowed {
-		if value == a {
-			return nil
-		}
+// checkOutput checks the value of --output.
+func checkOutput(value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
 	}
-	return usagef("--%s is %q; it must be one of %s", flag, value, strings.Join(allowed, ", "))
+	return usagef("--output is %q; it must be one of %s", value, strings.Join(slices.DeleteFunc(allowed, isEmpty), ", "))
 }
+
+func isEmpty(s string) bool { return s == "" }

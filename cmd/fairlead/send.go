@@ -176,7 +176,7 @@ func (f *sendFlags) check() error {
 	case f.timeout <= 0:
 		return usagef("--timeout is %v; it must be longer than nothing", f.timeout)
 	}
-	return oneOf("output", f.output, "plain", "json")
+	return checkOutput(f.output, "plain", "json")
 }
 
 // right returns the judge of answers' statuses.

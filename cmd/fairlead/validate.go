@@ -62,7 +62,7 @@ func newValidate() *cobra.Command {
 		Example: validateExample,
 		Args:    arguments(0, 0, "no arguments; name files with -f"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("output", output, "plain", "json"); err != nil {
+			if err := checkOutput(output, "plain", "json"); err != nil {
 				return err
 			}
 			if len(files) == 0 {

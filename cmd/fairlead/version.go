@@ -29,7 +29,7 @@ func newVersion() *cobra.Command {
 		Example: versionExample,
 		Args:    arguments(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("output", output, "plain", "json"); err != nil {
+			if err := checkOutput(output, "plain", "json"); err != nil {
 				return err
 			}
 			b := build{Version: currentVersion(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
