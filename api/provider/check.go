@@ -43,6 +43,8 @@ func (p *Problem) Error() string { return p.Path + ": " + p.Text }
 // It repeats what the CRD's schema says wherever the receiver relies on it, and
 // adds what a schema cannot see.
 func Check(p *v1alpha1.WebhookProvider) error {
+	p = p.DeepCopy()
+	SetDefaults(p)
 	c := &checker{}
 	c.name("metadata.name", p.Name)
 	c.provenance(p.Spec.Provenance)

@@ -41,7 +41,7 @@ func (c *checker) replyStatus(at, name string, r *v1alpha1.Reply) {
 			c.addf(at+".status", "must be a 2xx status")
 		}
 	case "suspended", "overloaded", "failed":
-		if r.Status != http.StatusServiceUnavailable || r.RetryAfterSeconds == nil {
+		if r.Status != http.StatusServiceUnavailable || r.RetryAfterSeconds == 0 {
 			c.addf(at, "must be 503 with retryAfterSeconds: the event is not stored, so the provider must send it again")
 		}
 	default:
@@ -64,7 +64,7 @@ func (c *checker) reply(at string, r *v1alpha1.Reply) {
 	if len(r.ContentType) > maxText/2 || !printable.MatchString(r.ContentType) {
 		c.addf(at+".contentType", "must be a media type such as application/json")
 	}
-	if s := r.RetryAfterSeconds; s != nil && (*s < 1 || *s > 86400) {
+	if s := r.RetryAfterSeconds; s < 0 || s > 86400 {
 		c.addf(at+".retryAfterSeconds", "must be from 1 to 86400")
 	}
 }

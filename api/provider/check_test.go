@@ -67,7 +67,7 @@ func TestCheckSignature(t *testing.T) {
 	}
 	credential := func(a v1alpha1.Algorithm, edit func(*v1alpha1.Signature)) func(*v1alpha1.Signature) {
 		return func(s *v1alpha1.Signature) {
-			*s = v1alpha1.Signature{Algorithm: a, Header: "Authorization"}
+			*s = v1alpha1.Signature{Algorithm: a, Header: "Authorization", Secret: &v1alpha1.SecretFormat{}}
 			edit(s)
 		}
 	}
@@ -143,7 +143,7 @@ func TestCheckSignatures(t *testing.T) {
 		return func(s *v1alpha1.WebhookProviderSpec) {
 			public := s.Signatures[0]
 			public.Algorithm = v1alpha1.Ed25519
-			public.Secret = v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64, Prefix: prefixes[1]}
+			public.Secret = &v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64, Prefix: prefixes[1]}
 			s.Signatures[0].Secret.Prefix = prefixes[0]
 			s.Signatures = append(s.Signatures, public)
 		}
@@ -243,7 +243,6 @@ func TestCheckIgnore(t *testing.T) {
 }
 
 func TestCheckReplies(t *testing.T) {
-	ptr := func(v int32) *int32 { return &v }
 	for name, tt := range map[string]struct {
 		path string
 		edit func(*v1alpha1.Replies)
@@ -264,7 +263,7 @@ func TestCheckReplies(t *testing.T) {
 		"accepted with a redirect": {"accepted.status", func(r *v1alpha1.Replies) { r.Accepted.Status = 302 }},
 		"failed with 4xx":          {"failed", func(r *v1alpha1.Replies) { r.Failed.Status = 400 }},
 		"failed with 500":          {"failed", func(r *v1alpha1.Replies) { r.Failed.Status = 500 }},
-		"failed without a time":    {"failed", func(r *v1alpha1.Replies) { r.Failed.RetryAfterSeconds = nil }},
+		"failed without a time":    {"failed", func(r *v1alpha1.Replies) { r.Failed.RetryAfterSeconds = 0 }},
 		"refused with success":     {"unauthenticated.status", func(r *v1alpha1.Replies) { r.Unauthenticated.Status = 200 }},
 		"misrouted with success":   {"misrouted.status", func(r *v1alpha1.Replies) { r.Misrouted.Status = 204; r.Misrouted.Body = "" }},
 		"status 199":               {"accepted.status", func(r *v1alpha1.Replies) { r.Accepted.Status = 199 }},
@@ -272,8 +271,8 @@ func TestCheckReplies(t *testing.T) {
 		"body with 204":            {"accepted.body", func(r *v1alpha1.Replies) { r.Accepted.Status = 204 }},
 		"long body":                {"accepted.body", func(r *v1alpha1.Replies) { r.Accepted.Body = strings.Repeat("x", 4097) }},
 		"bad content type":         {"accepted.contentType", func(r *v1alpha1.Replies) { r.Accepted.ContentType = "a\r\nb" }},
-		"retry at once":            {"failed.retryAfterSeconds", func(r *v1alpha1.Replies) { r.Failed.RetryAfterSeconds = ptr(0) }},
-		"retry next week":          {"failed.retryAfterSeconds", func(r *v1alpha1.Replies) { r.Failed.RetryAfterSeconds = ptr(86401) }},
+		"retry at once":            {"failed", func(r *v1alpha1.Replies) { r.Failed.RetryAfterSeconds = 0 }},
+		"retry next week":          {"failed.retryAfterSeconds", func(r *v1alpha1.Replies) { r.Failed.RetryAfterSeconds = 86401 }},
 	} {
 		refuses(t, name, "spec.replies."+tt.path, func(s *v1alpha1.WebhookProviderSpec) { tt.edit(&s.Replies) })
 	}

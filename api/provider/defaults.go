@@ -23,6 +23,9 @@ func SetDefaults(p *v1alpha1.WebhookProvider) {
 func setSignatureDefaults(sig *v1alpha1.Signature) {
 	setDefault(&sig.Encoding, v1alpha1.EncodingText)
 	setDefault(&sig.SignedBody, v1alpha1.SignedBodyWire)
+	if sig.Secret == nil {
+		sig.Secret = &v1alpha1.SecretFormat{}
+	}
 	setDefault(&sig.Secret.Encoding, v1alpha1.EncodingText)
 	if f := sig.Format; f != nil && f.KeyValues != nil {
 		setDefault(&f.KeyValues.Separator, ",")

@@ -64,6 +64,7 @@ func Problems(err error) []*Problem {
 // passed their CRD's schema and hold its defaults; p has passed provider.Check.
 // The error joins every Problem there is.
 func Resolve(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider, now time.Time) (*Result, error) {
+	ep = filled(ep)
 	r := &resolver{ep: ep, p: p, now: now}
 	res := &Result{Ranges: r.ranges(), NextChange: r.nextChange()}
 	res.Config = &config.Config{
@@ -90,6 +91,30 @@ func Resolve(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider, now time
 		return nil, errors.Join(r.problems...)
 	}
 	return res, nil
+}
+
+// filled returns a copy of ep in which no group of settings is missing. Defaults
+// are the CRD's and are not repeated here: what it did not set stays zero.
+func filled(ep *v1alpha1.WebhookEndpoint) *v1alpha1.WebhookEndpoint {
+	ep = ep.DeepCopy()
+	s := &ep.Spec
+	fill(&s.Sources)
+	fill(&s.Queue)
+	fill(&s.Queue.DeadLetters)
+	fill(&s.Exposure)
+	fill(&s.Limits)
+	fill(&s.Receiver)
+	fill(&s.Receiver.Drain)
+	for i := range s.Sinks {
+		fill(&s.Sinks[i].Delivery)
+	}
+	return ep
+}
+
+func fill[T any](p **T) {
+	if *p == nil {
+		*p = new(T)
+	}
 }
 
 // resolver collects problems, so that an author sees all of them at once.

@@ -29,7 +29,7 @@ func endpoint() *v1alpha1.WebhookEndpoint {
 		Spec: v1alpha1.WebhookEndpointSpec{
 			Provider:  "acme",
 			SecretRef: v1alpha1.SecretReference{Name: "signing", Keys: []string{"current"}},
-			Sources:   v1alpha1.Sources{Mode: v1alpha1.SourceEnforce},
+			Sources:   &v1alpha1.Sources{Mode: v1alpha1.SourceEnforce},
 			Sinks: []v1alpha1.Sink{{
 				Name: "app",
 				HTTP: &v1alpha1.HTTPSink{
@@ -40,18 +40,18 @@ func endpoint() *v1alpha1.WebhookEndpoint {
 						{Name: "Authorization", ValueFrom: &v1alpha1.HeaderSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: "app", Key: "token"}}},
 					},
 				},
-				Delivery: v1alpha1.Delivery{
-					MaxAttempts: ptr[int32](20), MinBackoff: "1s", MaxBackoff: "10m", MaxAge: "72h",
-					Timeout: "10s", Concurrency: ptr[int32](16), Ordering: v1alpha1.OrderingNone,
+				Delivery: &v1alpha1.Delivery{
+					MaxAttempts: 20, MinBackoff: "1s", MaxBackoff: "10m", MaxAge: "72h",
+					Timeout: "10s", Concurrency: 16, Ordering: v1alpha1.OrderingNone,
 				},
 			}},
-			Queue: v1alpha1.Queue{
+			Queue: &v1alpha1.Queue{
 				Type: v1alpha1.QueueEphemeral, Capacity: ptr(resource.MustParse("1Gi")), Retention: "24h",
-				DeadLetters: v1alpha1.DeadLetters{Capacity: ptr(resource.MustParse("256Mi")), WhenFull: v1alpha1.WhenFullReject},
+				DeadLetters: &v1alpha1.DeadLetters{Capacity: ptr(resource.MustParse("256Mi")), WhenFull: v1alpha1.WhenFullReject},
 			},
-			Exposure: v1alpha1.Exposure{Path: "/hooks"},
-			Limits:   v1alpha1.Limits{MaxBodyBytes: ptr(resource.MustParse("1Mi")), RequestsPerSecondPerSource: ptr[int32](200)},
-			Receiver: v1alpha1.Receiver{Drain: v1alpha1.Drain{Delay: "5s", Grace: "60s"}},
+			Exposure: &v1alpha1.Exposure{Path: "/hooks"},
+			Limits:   &v1alpha1.Limits{MaxBodyBytes: ptr(resource.MustParse("1Mi")), RequestsPerSecondPerSource: 200},
+			Receiver: &v1alpha1.Receiver{Drain: &v1alpha1.Drain{Delay: "5s", Grace: "60s"}},
 			Suspend:  v1alpha1.SuspendNone,
 		},
 	}

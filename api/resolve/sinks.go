@@ -22,7 +22,7 @@ func (r *resolver) sinks() []config.Sink {
 			HTTP:     httpSink(s.HTTP),
 			Hooks:    s.Hooks,
 			Types:    s.Types,
-			Delivery: r.delivery(field+".delivery", &s.Delivery),
+			Delivery: r.delivery(field+".delivery", s.Delivery),
 		}
 		if s.Stdout != nil {
 			out.Stdout = &config.StdoutSink{}
@@ -84,8 +84,8 @@ func (r *resolver) delivery(field string, d *v1alpha1.Delivery) config.Delivery 
 		r.problem(field+".ordering", "Ordering BySubject is not built yet; set it to None")
 	}
 	return config.Delivery{
-		MaxAttempts: number(d.MaxAttempts),
-		Concurrency: number(d.Concurrency),
+		MaxAttempts: int(d.MaxAttempts),
+		Concurrency: int(d.Concurrency),
 		MinBackoff:  metav1.Duration{Duration: r.duration(field+".minBackoff", d.MinBackoff)},
 		MaxBackoff:  metav1.Duration{Duration: r.duration(field+".maxBackoff", d.MaxBackoff)},
 		MaxAge:      metav1.Duration{Duration: r.duration(field+".maxAge", d.MaxAge)},
@@ -94,7 +94,7 @@ func (r *resolver) delivery(field string, d *v1alpha1.Delivery) config.Delivery 
 }
 
 func (r *resolver) queue() config.Queue {
-	q := &r.ep.Spec.Queue
+	q := r.ep.Spec.Queue
 	return config.Queue{
 		CapacityBytes: bytes(q.Capacity),
 		Retention:     metav1.Duration{Duration: r.duration("spec.queue.retention", q.Retention)},
@@ -106,28 +106,20 @@ func (r *resolver) queue() config.Queue {
 }
 
 func (r *resolver) limits() config.Limits {
-	l := &r.ep.Spec.Limits
+	l := r.ep.Spec.Limits
 	return config.Limits{
 		MaxBodyBytes:               bytes(l.MaxBodyBytes),
-		RequestsPerSecond:          number(l.RequestsPerSecond),
-		RequestsPerSecondPerSource: number(l.RequestsPerSecondPerSource),
+		RequestsPerSecond:          int(l.RequestsPerSecond),
+		RequestsPerSecondPerSource: int(l.RequestsPerSecondPerSource),
 	}
 }
 
 func (r *resolver) drain() config.Drain {
-	d := &r.ep.Spec.Receiver.Drain
+	d := r.ep.Spec.Receiver.Drain
 	return config.Drain{
 		Delay: metav1.Duration{Duration: r.duration("spec.receiver.drain.delay", d.Delay)},
 		Grace: metav1.Duration{Duration: r.duration("spec.receiver.drain.grace", d.Grace)},
 	}
-}
-
-// number returns the value, or 0 for a field that was left out.
-func number(v *int32) int {
-	if v == nil {
-		return 0
-	}
-	return int(*v)
 }
 
 // bytes returns the value, or 0 for a field that was left out.

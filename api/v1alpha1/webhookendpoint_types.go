@@ -32,7 +32,7 @@ type WebhookEndpoint struct {
 	// status is what was last observed.
 	// +default={"observedGeneration":-1}
 	// +optional
-	Status WebhookEndpointStatus `json:"status,omitempty,omitzero"`
+	Status *WebhookEndpointStatus `json:"status,omitempty"`
 }
 
 // WebhookEndpointList is a list of WebhookEndpoints.
@@ -73,7 +73,7 @@ type WebhookEndpointSpec struct {
 	// sources says which client addresses may send and how they are found.
 	// +default={}
 	// +optional
-	Sources Sources `json:"sources,omitempty,omitzero"`
+	Sources *Sources `json:"sources,omitempty"`
 
 	// sinks are where every accepted event is delivered. Each sink is served on
 	// its own: one that is down delays no other.
@@ -87,22 +87,22 @@ type WebhookEndpointSpec struct {
 	// queue says how accepted events are kept until they are delivered.
 	// +default={}
 	// +optional
-	Queue Queue `json:"queue,omitempty,omitzero"`
+	Queue *Queue `json:"queue,omitempty"`
 
 	// exposure says under which URL the provider reaches the endpoint.
 	// +default={}
 	// +optional
-	Exposure Exposure `json:"exposure,omitempty,omitzero"`
+	Exposure *Exposure `json:"exposure,omitempty"`
 
 	// limits bounds what a request may cost.
 	// +default={}
 	// +optional
-	Limits Limits `json:"limits,omitempty,omitzero"`
+	Limits *Limits `json:"limits,omitempty"`
 
 	// receiver says how the receiver program runs.
 	// +default={}
 	// +optional
-	Receiver Receiver `json:"receiver,omitempty,omitzero"`
+	Receiver *Receiver `json:"receiver,omitempty"`
 
 	// suspend pauses a part of the endpoint. Deliveries: intake goes on and
 	// deliveries wait in the queue. Intake: every request is answered 503, and
@@ -237,7 +237,7 @@ type Sink struct {
 	// delivery says how often, how long and how many at once is tried.
 	// +default={}
 	// +optional
-	Delivery Delivery `json:"delivery,omitempty,omitzero"`
+	Delivery *Delivery `json:"delivery,omitempty"`
 }
 
 // HTTPSink posts events to a URL.
@@ -341,7 +341,7 @@ type Delivery struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
-	MaxAttempts *int32 `json:"maxAttempts,omitempty"`
+	MaxAttempts int32 `json:"maxAttempts,omitempty"`
 
 	// minBackoff bounds the first wait after a failed attempt. The bound doubles
 	// with each attempt; the wait itself is random between 0 and the bound.
@@ -374,7 +374,7 @@ type Delivery struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256
 	// +optional
-	Concurrency *int32 `json:"concurrency,omitempty"`
+	Concurrency int32 `json:"concurrency,omitempty"`
 
 	// ordering is None. BySubject (accepted order per subject, retries included)
 	// is reserved and refused for now.
@@ -443,7 +443,7 @@ type Queue struct {
 	// deadLetters bounds the deliveries that will get no more attempts.
 	// +default={}
 	// +optional
-	DeadLetters DeadLetters `json:"deadLetters,omitempty,omitzero"`
+	DeadLetters *DeadLetters `json:"deadLetters,omitempty"`
 
 	// reclaim says what becomes of a Persistent queue's volumes when the endpoint
 	// is deleted.
@@ -502,7 +502,7 @@ type Limits struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000
-	RequestsPerSecond *int32 `json:"requestsPerSecond,omitempty"`
+	RequestsPerSecond int32 `json:"requestsPerSecond,omitempty"`
 
 	// requestsPerSecondPerSource bounds the requests of each client address,
 	// verified or not, per receiver; a burst of twice as many passes. More are
@@ -511,7 +511,7 @@ type Limits struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000
-	RequestsPerSecondPerSource *int32 `json:"requestsPerSecondPerSource,omitempty"`
+	RequestsPerSecondPerSource int32 `json:"requestsPerSecondPerSource,omitempty"`
 }
 
 // Receiver says how the receiver program runs.
@@ -519,7 +519,7 @@ type Receiver struct {
 	// drain says how a receiver that is asked to stop takes its leave.
 	// +default={}
 	// +optional
-	Drain Drain `json:"drain,omitempty,omitzero"`
+	Drain *Drain `json:"drain,omitempty"`
 }
 
 // Drain says how a receiver that is asked to stop takes its leave.

@@ -199,7 +199,7 @@ type Signature struct {
 	// secret says how a signing secret is written.
 	// +default={}
 	// +optional
-	Secret SecretFormat `json:"secret,omitempty,omitzero"`
+	Secret *SecretFormat `json:"secret,omitempty"`
 
 	// entryHeader is a header that may name the Secret's entry that signed. If it
 	// equals the name of an entry, only that entry is tried; else all are.
@@ -505,7 +505,7 @@ type Reply struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
-	RetryAfterSeconds *int32 `json:"retryAfterSeconds,omitempty"`
+	RetryAfterSeconds int32 `json:"retryAfterSeconds,omitempty"`
 }
 
 // Replies says what the provider is answered for each outcome. None may be left

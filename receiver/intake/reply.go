@@ -24,8 +24,8 @@ func newReply(r v1alpha1.Reply) *reply {
 	if r.Body != "" {
 		out.contentType = []string{r.ContentType}
 	}
-	if r.RetryAfterSeconds != nil {
-		out.retryAfter = []string{strconv.Itoa(int(*r.RetryAfterSeconds))}
+	if r.RetryAfterSeconds > 0 {
+		out.retryAfter = []string{strconv.Itoa(int(r.RetryAfterSeconds))}
 	}
 	return out
 }

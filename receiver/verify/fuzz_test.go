@@ -140,7 +140,7 @@ func FuzzSecret(f *testing.F) {
 	for _, a := range []v1alpha1.Algorithm{v1alpha1.HMACSHA1, v1alpha1.HMACSHA512, v1alpha1.StaticToken, v1alpha1.BasicAuth, v1alpha1.Ed25519, v1alpha1.ECDSAP256SHA256} {
 		sig := plain
 		sig.Algorithm = a
-		sig.Secret = v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64, Prefix: "whsec_"}
+		sig.Secret = &v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64, Prefix: "whsec_"}
 		sigs = append(sigs, sig)
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {

@@ -24,7 +24,7 @@ const (
 
 var plain = config.Signature{
 	Algorithm: v1alpha1.HMACSHA256, Header: "X-Signature", Encoding: v1alpha1.EncodingHex,
-	Content: "{body}", EntryHeader: "X-Api-Key", Secret: v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingText},
+	Content: "{body}", EntryHeader: "X-Api-Key", Secret: &v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingText},
 }
 
 func newScheme(t testing.TB, sigs ...config.Signature) *verify.Scheme {
@@ -90,11 +90,11 @@ type problem struct {
 
 func TestKeys(t *testing.T) {
 	text, b64, pub := plain, plain, plain
-	b64.Secret = v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64, Prefix: "whsec_"}
+	b64.Secret = &v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64, Prefix: "whsec_"}
 	pub.Algorithm = v1alpha1.Ed25519
-	pub.Secret = v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64, Prefix: "whpk_"}
+	pub.Secret = &v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64, Prefix: "whpk_"}
 	hexed, basic, curve := plain, plain, pub
-	hexed.Secret.Encoding = v1alpha1.EncodingHex
+	hexed.Secret = &v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingHex}
 	basic.Algorithm, basic.Header = v1alpha1.BasicAuth, "Authorization"
 	curve.Algorithm = v1alpha1.ECDSAP256SHA256
 	key32 := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))

@@ -122,8 +122,10 @@ func compile(c *config.Signature, url string) (*signature, error) {
 		encoding:    c.Encoding,
 		idHeader:    canonical(c.IDHeader),
 		entryHeader: canonical(c.EntryHeader),
-		secret:      c.Secret,
 		inflated:    c.SignedBody == v1alpha1.SignedBodyInflated,
+	}
+	if c.Secret != nil {
+		s.secret = *c.Secret
 	}
 	if s.header == "" {
 		return nil, errors.New("header is empty")

@@ -68,7 +68,7 @@ func load(paths []string, sink string) (*manifest.File, error) {
 			}
 		}
 		ep.Spec.Sources.TrustedProxies = []v1alpha1.CIDR{"127.0.0.1/32"}
-		ep.Spec.Receiver.Drain = v1alpha1.Drain{Delay: "0s", Grace: v1alpha1.Duration(patience.String())}
+		ep.Spec.Receiver.Drain = &v1alpha1.Drain{Delay: "0s", Grace: v1alpha1.Duration(patience.String())}
 	}
 	return file, nil
 }

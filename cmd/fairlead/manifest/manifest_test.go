@@ -84,7 +84,7 @@ items:
 		t.Fatal(err)
 	}
 	ep := f.Endpoints[0]
-	if ep.Namespace != "default" || ep.Spec.Sources.Mode != v1alpha1.SourceEnforce || *ep.Spec.Sinks[0].Delivery.MaxAttempts != 20 {
+	if ep.Namespace != "default" || ep.Spec.Sources.Mode != v1alpha1.SourceEnforce || ep.Spec.Sinks[0].Delivery.MaxAttempts != 20 {
 		t.Errorf("the defaults are not set: %+v", ep)
 	}
 	want := map[string][]byte{"old": []byte("old-old-old-old-old"), "both": []byte("new-new-new-new-new")}

@@ -141,7 +141,7 @@ func TestVerified(t *testing.T) {
 		"slack":             {profile(t, "slack"), secret},
 		"sha1, url, method": {custom(sig{Algorithm: v1alpha1.HMACSHA1, Header: "X-Sig", Encoding: v1alpha1.EncodingBase64, Content: "{method} {url} {body}"}), secret},
 		"sha512, hex secret, other header": {custom(sig{Algorithm: v1alpha1.HMACSHA512, Header: "X-Sig", Encoding: v1alpha1.EncodingHex,
-			Content: "{header:X-Webhook-Id}:{body}", Secret: v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingHex}}), secret},
+			Content: "{header:X-Webhook-Id}:{body}", Secret: &v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingHex}}), secret},
 		"time in the body": {custom(sig{Algorithm: v1alpha1.HMACSHA256, Header: "X-Sig", Encoding: v1alpha1.EncodingHex, Content: "{body}",
 			SignedAt: &v1alpha1.SigningTime{JSONPath: "$.sent.at", Unit: v1alpha1.UnitMilliseconds}}), secret},
 		"token": {custom(sig{Algorithm: v1alpha1.StaticToken, Header: "Authorization", Format: &v1alpha1.SignatureFormat{Prefix: "Bearer "}}), secret},
@@ -174,7 +174,7 @@ func TestPrivateKeys(t *testing.T) {
 	}
 	sendgrid := profile(t, "stream-chat").DeepCopy()
 	sendgrid.Spec.Signatures = []v1alpha1.Signature{{Algorithm: v1alpha1.ECDSAP256SHA256, Header: "X-Sig", Encoding: v1alpha1.EncodingBase64,
-		Content: "{timestamp}{body}", SignedAt: &v1alpha1.SigningTime{Header: "X-Time"}, Secret: v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64}}}
+		Content: "{timestamp}{body}", SignedAt: &v1alpha1.SigningTime{Header: "X-Time"}, Secret: &v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64}}}
 	provider.SetDefaults(sendgrid)
 	for name, tt := range map[string]struct {
 		p     *v1alpha1.WebhookProvider

@@ -63,14 +63,14 @@ func read(ways []v1alpha1.Signature, secret []byte) (*signer, error) {
 		if w.Algorithm == v1alpha1.Ed25519 || w.Algorithm == v1alpha1.ECDSAP256SHA256 {
 			continue
 		}
-		if way == nil || (w.Secret.Prefix != "" && bytes.HasPrefix(secret, []byte(w.Secret.Prefix))) {
+		if way == nil || (w.Secret != nil && w.Secret.Prefix != "" && bytes.HasPrefix(secret, []byte(w.Secret.Prefix))) {
 			way = w
 		}
 	}
 	if way == nil {
 		return nil, errNoPEM
 	}
-	decoded, err := decode(way.Secret, secret)
+	decoded, err := decode(format(way), secret)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +100,14 @@ func readPrivate(ways []v1alpha1.Signature, der []byte) (*signer, error) {
 		}
 	}
 	return nil, errPEM
+}
+
+// format says how a signature's secret is written.
+func format(s *v1alpha1.Signature) v1alpha1.SecretFormat {
+	if s.Secret == nil {
+		return v1alpha1.SecretFormat{}
+	}
+	return *s.Secret
 }
 
 func decode(f v1alpha1.SecretFormat, secret []byte) ([]byte, error) {
