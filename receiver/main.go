@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -83,6 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 func serve(ctx context.Context, f flags, stdout io.Writer, log *slog.Logger) error {
+	stdlog.SetOutput(io.Discard) // the HTTP client would print there what sinks send unasked
 	webhooks, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return fmt.Errorf("listening for webhooks: %w", err)
@@ -96,7 +98,7 @@ func serve(ctx context.Context, f flags, stdout io.Writer, log *slog.Logger) err
 	r, err := server.Open(server.Options{
 		Source:  &reload.Dir{ConfigFile: f.config, SecretsDir: f.secrets, Logger: log},
 		DataDir: f.data, QueueType: f.queueType, Registerer: reg, Logger: log, Now: time.Now, Stdout: stdout,
-		AllowLoopback: f.allowLoopback, DenyAddrs: denied(os.Getenv), Fatal: server.Exit(log),
+		AllowLoopback: f.allowLoopback, DenyAddrs: denied(os.Getenv), Fatal: server.DiskFailed(log, os.Exit),
 	})
 	if err != nil {
 		return errors.Join(err, webhooks.Close(), telemetry.Close())

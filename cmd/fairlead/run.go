@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"os"
@@ -79,6 +80,7 @@ func (f *runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.W
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
 		return usagef("--log-level is %q; it must be one of debug, info, warn, error", f.level)
 	}
+	log.SetOutput(io.Discard) // the HTTP client would print there what sinks send unasked
 	listen, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return fmt.Errorf("listening for webhooks (choose another address with --listen): %w", err)
@@ -87,11 +89,11 @@ func (f *runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.W
 	if err != nil {
 		return errors.Join(fmt.Errorf("listening for telemetry (choose another address with --admin): %w", err), listen.Close())
 	}
-	hurry, stop := hurried(ctx)
+	hurry, stop := hurried()
 	defer stop()
 	return local.Run(ctx, local.Options{
 		Load: f.load(stdin), Watched: f.watched(), SecretsDir: f.secrets, Listen: listen, Admin: admin, DataDir: f.data, Stdout: stdout,
-		Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), Version: currentVersion(), Hurry: hurry,
+		Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), Version: currentVersion(), Hurry: hurry, Exit: os.Exit,
 		Ready: func(all []manifest.Resolved) {
 			greet(stderr, all, listen.Addr(), admin.Addr(), f.data)
 			debug.FreeOSMemory() // checking manifests took far more than serving will
@@ -127,7 +129,7 @@ func (f *runFlags) watched() func() []string {
 
 // hurried returns a channel that is closed when somebody is waiting at a
 // terminal (Ctrl-C), or asks for the second time.
-func hurried(ctx context.Context) (<-chan struct{}, func()) {
+func hurried() (<-chan struct{}, func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	hurry, done := make(chan struct{}), make(chan struct{})

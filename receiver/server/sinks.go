@@ -89,7 +89,7 @@ func (r *Receiver) updateSink(s *runningSink, cfg v1alpha1.Sink, snap *reload.Sn
 	})
 	s.digest, s.pending = digest, ""
 	if err != nil {
-		made, s.pending = nil, pendingReason(err)
+		s.pending = pendingReason(err)
 		r.o.Logger.Warn("A sink is pending; its events wait", "sink", cfg.Name, "reason", s.pending)
 	}
 	s.runner.Update(made, cfg.Delivery)

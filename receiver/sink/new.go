@@ -33,7 +33,11 @@ type Options struct {
 func New(cfg config.Sink, o Options) (Sink, error) {
 	switch {
 	case cfg.HTTP != nil:
-		return newHTTP(cfg.HTTP, cfg.Delivery.Concurrency, o)
+		s, err := newHTTP(cfg.HTTP, cfg.Delivery.Concurrency, o)
+		if err != nil {
+			return nil, err // and no interface with a nil sink in it
+		}
+		return s, nil
 	case cfg.Stdout != nil:
 		return newStdout(o), nil
 	}

@@ -20,16 +20,26 @@ const (
 	Kind       = "ReceiverConfig"
 )
 
-// The parts of a profile that the receiver works with.
-type (
-	Signature   = v1alpha1.Signature
-	EventFields = v1alpha1.EventFields
-	FieldSource = v1alpha1.FieldSource
-	IgnoreRule  = v1alpha1.IgnoreRule
-	Reply       = v1alpha1.Reply
-	Replies     = v1alpha1.Replies
-	Hook        = v1alpha1.Hook
-)
+// Signature is one way in which a request may be signed.
+type Signature = v1alpha1.Signature
+
+// EventFields says where an event's fields are found.
+type EventFields = v1alpha1.EventFields
+
+// FieldSource is one place where a field may be found.
+type FieldSource = v1alpha1.FieldSource
+
+// IgnoreRule describes requests that are answered with success and dropped.
+type IgnoreRule = v1alpha1.IgnoreRule
+
+// Reply is an HTTP answer.
+type Reply = v1alpha1.Reply
+
+// Replies says what the provider is answered for each outcome.
+type Replies = v1alpha1.Replies
+
+// Hook is one kind of webhook that a provider sends.
+type Hook = v1alpha1.Hook
 
 // Config is one endpoint as a receiver serves it. All durations are Go
 // durations written as text; all sizes are bytes. Times of validity are gone:

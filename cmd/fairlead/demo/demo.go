@@ -24,10 +24,17 @@ const patience = 10 * time.Second
 // errWrong means that something was not as it should be; the table says what.
 var errWrong = errors.New("not all of it is right; see the lines marked with WRONG")
 
+// Program is what the program that shows the demo says of itself.
+type Program struct {
+	Version string
+	// Exit ends the process when the disk has failed: os.Exit.
+	Exit func(code int)
+}
+
 // Run plays every endpoint of the manifests in paths and prints a table to out.
 // It needs no network but loopback, and leaves nothing behind. The error is nil
 // only if every request was answered, and every event delivered, as it should be.
-func Run(ctx context.Context, paths []string, version string, out io.Writer) (err error) {
+func Run(ctx context.Context, paths []string, p Program, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*patience)
 	defer cancel()
 	data, err := os.MkdirTemp("", "fairlead-demo-")
@@ -46,7 +53,7 @@ func Run(ctx context.Context, paths []string, version string, out io.Writer) (er
 	}
 	fmt.Fprintf(out, "Receiver from %v; sink at %s; each client's address is told by a trusted proxy (X-Forwarded-For).\n\n", paths, s.url())
 	var log bytes.Buffer
-	r := newRun(ctx, file, data, version, &log)
+	r := newRun(ctx, file, data, p, &log)
 	rows, err := playAll(ctx, r, file, s)
 	if err = errors.Join(err, r.stop()); err != nil {
 		return fmt.Errorf("%w\n%s", err, log.String())
@@ -81,7 +88,7 @@ type run struct {
 	done   chan error
 }
 
-func newRun(ctx context.Context, file *manifest.File, data, version string, log io.Writer) *run {
+func newRun(ctx context.Context, file *manifest.File, data string, p Program, log io.Writer) *run {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &run{cancel: cancel, ready: make(chan []manifest.Resolved, 1), done: make(chan error, 1)}
 	var admin net.Listener
@@ -95,7 +102,7 @@ func newRun(ctx context.Context, file *manifest.File, data, version string, log 
 	go func() {
 		r.done <- local.Run(ctx, local.Options{
 			Load: func() (*manifest.File, error) { return file, nil }, Listen: r.listen, Admin: admin, DataDir: data, Stdout: io.Discard,
-			Logger: slog.New(slog.NewTextHandler(log, nil)), Version: version, Ready: func(all []manifest.Resolved) { r.ready <- all },
+			Logger: slog.New(slog.NewTextHandler(log, nil)), Version: p.Version, Exit: p.Exit, Ready: func(all []manifest.Resolved) { r.ready <- all },
 		})
 	}()
 	return r

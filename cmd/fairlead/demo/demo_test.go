@@ -14,11 +14,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var program = demo.Program{Version: "test", Exit: os.Exit}
+
 const samples = "../../../config/samples"
 
 func TestDemo(t *testing.T) {
 	var out bytes.Buffer
-	if err := demo.Run(t.Context(), []string{samples}, "test", &out); err != nil {
+	if err := demo.Run(t.Context(), []string{samples}, program, &out); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	for _, want := range []string{"legacy twin", "unlisted address", "gzipped", "three times", "forged"} {
@@ -41,7 +43,7 @@ func TestDemoFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := demo.Run(t.Context(), []string{name}, "test", &out); err == nil || !strings.Contains(out.String(), "WRONG") {
+	if err := demo.Run(t.Context(), []string{name}, program, &out); err == nil || !strings.Contains(out.String(), "WRONG") {
 		t.Errorf("err = %v, and the table is\n%s", err, out.String())
 	}
 }

@@ -104,7 +104,7 @@ func secretOf(file *manifest.File, e manifest.Resolved) ([]byte, error) {
 			return secret.Data[name], nil
 		}
 	}
-	return nil, fmt.Errorf("Secret %q has no entry, so nothing can be signed", ref.Name)
+	return nil, fmt.Errorf("the Secret %q has no entry, so nothing can be signed", ref.Name)
 }
 
 // try sends a step's request as often as it says.

@@ -42,6 +42,8 @@ type Options struct {
 	Stdout  io.Writer
 	Logger  *slog.Logger
 	Version string
+	// Exit ends the process when the disk has failed: os.Exit.
+	Exit func(code int)
 	// Hurry, when it is closed, ends the waits of a stop.
 	Hurry <-chan struct{}
 	// Ready is told the endpoints when all is served.
@@ -122,7 +124,7 @@ func (r *runner) start(reg prometheus.Registerer, file *manifest.File, e manifes
 	run.receiver, err = server.Open(server.Options{
 		Source: run.source, DataDir: dir, QueueType: string(e.Endpoint.Spec.Queue.Type),
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"endpoint": key(e)}, reg),
-		Logger:     r.o.Logger.With("endpoint", key(e)), Now: time.Now, Stdout: r.o.Stdout, AllowLoopback: true, Fatal: server.Exit(r.o.Logger),
+		Logger:     r.o.Logger.With("endpoint", key(e)), Now: time.Now, Stdout: r.o.Stdout, AllowLoopback: true, Fatal: server.DiskFailed(r.o.Logger, r.o.Exit),
 	})
 	if err != nil {
 		return err
