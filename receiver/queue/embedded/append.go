@@ -18,7 +18,10 @@ func (q *Queue) Append(ctx context.Context, e *event.Event, d queue.Dedup, sinks
 		if err != nil {
 			return 0, err
 		}
-		return queue.Stored, g.await(ctx)
+		if err := g.await(ctx); err != nil {
+			return 0, err
+		}
+		return queue.Stored, nil
 	}
 	return q.appendOnce(ctx, e, identify(e, d), sinks)
 }
@@ -33,26 +36,28 @@ func (q *Queue) appendOnce(ctx context.Context, e *event.Event, id identity, sin
 	}
 	r := record{e: e, id: e.ID}
 	outcome, err := q.recognise(&r, &id)
-	if err != nil || outcome == queue.Duplicate {
+	if err != nil {
 		q.inflight.leave(held)
-		return outcome, err
+		return 0, err
+	}
+	if outcome == queue.Duplicate {
+		q.inflight.leave(held)
+		return outcome, nil
 	}
 	g, err := q.add(&r, &id, sinks)
 	if err != nil {
 		q.inflight.leave(held)
 		return 0, err
 	}
-	select {
-	case <-g.done:
-		q.inflight.leave(held)
-		return outcome, g.err
-	case <-ctx.Done():
-		go func() { // others must go on to wait for the sync; it ends with the group
+	if err := g.await(ctx); err != nil {
+		go func() { // others must go on to wait for the sync; this ends with the group
 			<-g.done
 			q.inflight.leave(held)
 		}()
-		return 0, fmt.Errorf("waiting for the sync: %w", context.Cause(ctx))
+		return 0, err
 	}
+	q.inflight.leave(held)
+	return outcome, nil
 }
 
 // group is the events that are written by one commit and synced together.
@@ -72,6 +77,7 @@ type addition struct {
 	size tally
 }
 
+// await waits for the sync, or for ctx.
 func (g *group) await(ctx context.Context) error {
 	select {
 	case <-g.done:

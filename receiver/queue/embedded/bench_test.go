@@ -170,3 +170,29 @@ func dirSize(b *testing.B, dir string) (size int64) {
 	}
 	return size
 }
+
+// BenchmarkOpen opens a queue that holds a million events, as a killed process
+// left it.
+func BenchmarkOpen(b *testing.B) {
+	const n = 1_000_000
+	dir, q := benchQueue(b)
+	produce(b, q, n, benchDedup)
+	if err := q.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		q, err := embedded.Open(embedded.Options{Dir: dir})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if got := q.Stats().Sinks["app"].Queued; got != n {
+			b.Fatalf("%d queued", got)
+		}
+		b.StopTimer()
+		if err := q.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(dirSize(b, dir))/n, "disk-B/event")
+}

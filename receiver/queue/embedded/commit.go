@@ -74,8 +74,10 @@ func (q *Queue) takeWork() (work, bool) {
 	} else {
 		w.batch = q.takeBatch()
 	}
-	for _, c := range w.controls {
-		q.unlist(c.sinks)
+	if q.failed() == nil {
+		for _, c := range w.controls {
+			q.unlist(c.sinks)
+		}
 	}
 	return w, true
 }
@@ -103,18 +105,16 @@ func (q *Queue) turn(w *work) {
 		c.done <- err
 	}
 	q.settle(err)
-	q.giveBack(w.batch)
+	if err == nil {
+		q.giveBack(w.batch)
+	}
 }
 
 // write fills the batch and commits it. A failure is final: the commit may be on
 // disk or not, and Pebble takes no other one.
 func (q *Queue) write(w *work) error {
 	b := w.batch
-	if err := q.fill(w); err != nil {
-		err = fmt.Errorf("preparing a commit: %w", err)
-		q.fail(err)
-		return err
-	}
+	q.fill(w)
 	sync := pebble.NoSync
 	if w.group != nil || len(w.controls) > 0 || w.closed {
 		sync = pebble.Sync
@@ -137,25 +137,21 @@ func (q *Queue) write(w *work) error {
 
 // fill writes into the batch, behind the events that are there already, what
 // follows from them and from what the sinks' consumers did.
-func (q *Queue) fill(w *work) error {
+func (q *Queue) fill(w *work) {
 	if g := w.group; g != nil {
 		q.account(w.batch, g)
 		q.set(w.batch, append(q.keyBuf[:0], kindTotals), w.totals.appendTo(q.valBuf[:0]))
 	}
 	for _, c := range w.controls {
-		if err := q.applySinks(w.batch, c.sinks); err != nil {
-			return err
-		}
+		q.applySinks(w.batch, c.sinks)
 	}
 	q.flushSet.Store(false)
 	q.dropLetters(w.batch)
 	for _, s := range *q.sinks.Load() {
-		if err := q.drain(w.batch, s); err != nil {
-			return err
-		}
+		q.drain(w.batch, s)
 	}
 	q.writeChanged(w.batch)
-	return q.trim(w.batch)
+	q.trim(w.batch)
 }
 
 // account enters a group into the ledgers and the chunks.
@@ -187,7 +183,7 @@ func (q *Queue) removeRange(b *pebble.Batch, from, to []byte) {
 // settle tells those who wait that the state of their sink was written.
 func (q *Queue) settle(err error) {
 	for _, s := range *q.sinks.Load() {
-		s.settle()
+		s.settle(err != nil)
 	}
 	if err == nil {
 		q.armTrim()

@@ -3,10 +3,13 @@ package embedded
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/fairlead-dev/fairlead/receiver/event"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
@@ -38,12 +41,14 @@ func (s *sink) Lease(ctx context.Context) (*queue.Delivery, error) {
 			return nil, err
 		case l != nil:
 			if err := s.load(l, raw); err != nil {
-				s.bury(&l.delivery, err)
+				s.unloadable(&l.delivery, err)
 				continue
 			}
 			return &l.delivery, nil
 		case wait == nil:
-			s.readAhead()
+			if err := s.readAhead(); err != nil {
+				s.pauseReading(ctx, err)
+			}
 			continue
 		}
 		select {
@@ -52,6 +57,24 @@ func (s *sink) Lease(ctx context.Context) (*queue.Delivery, error) {
 			s.leaveLine(wait)
 			return nil, context.Cause(ctx)
 		}
+	}
+}
+
+// readPause is how long to wait when the disk cannot be read.
+const readPause = time.Second
+
+// pauseReading waits before the log is read again.
+func (s *sink) pauseReading(ctx context.Context, err error) {
+	if s.isClosed() {
+		return
+	}
+	s.q.opts.Logger.Error("The log cannot be read; deliveries wait", "sink", s.name, "error", err)
+	t := time.NewTimer(readPause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.q.stopped:
+	case <-ctx.Done():
 	}
 }
 
@@ -169,6 +192,9 @@ func (s *sink) load(l *lease, raw []byte) error {
 			return fmt.Errorf("reading the event: %w", err)
 		}
 	}
+	if raw == nil {
+		return fmt.Errorf("reading the event: it is gone: %w", errRecord)
+	}
 	return decodeRecordInto(&l.event, raw)
 }
 
@@ -283,14 +309,20 @@ func (s *sink) kill(d *queue.Delivery, reason string, answer []byte) <-chan stru
 	return written
 }
 
-// bury ends a delivery whose event cannot be read.
-func (s *sink) bury(d *queue.Delivery, err error) {
-	if s.isClosed() {
+// unloadable ends a delivery whose event is damaged, and puts off one that could
+// not be read for another reason.
+func (s *sink) unloadable(d *queue.Delivery, err error) {
+	switch {
+	case s.isClosed():
+		return
+	case !errors.Is(err, errRecord) && !pebble.IsCorruptionError(err):
+		s.q.opts.Logger.Error("A stored event cannot be read; it is tried again", "sink", s.name, "sequence", d.Sequence, "error", err)
+		s.Nack(d, s.q.opts.Now().Add(readPause), "stored event cannot be read: "+err.Error())
 		return
 	}
 	s.q.unreadable.Add(1)
-	s.q.opts.Logger.Error("A stored event cannot be read; it becomes a dead letter", "sink", s.name, "sequence", d.Sequence, "error", err)
-	s.DeadLetter(d, "stored event cannot be read: "+err.Error(), nil)
+	s.q.opts.Logger.Error("A stored event is damaged; it becomes a dead letter", "sink", s.name, "sequence", d.Sequence, "error", err)
+	s.DeadLetter(d, "stored event is damaged: "+err.Error(), nil)
 }
 
 func (s *sink) isClosed() bool {

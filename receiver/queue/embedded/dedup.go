@@ -74,7 +74,8 @@ func (q *Queue) recognise(r *record, id *identity) (queue.Outcome, error) {
 		case !known:
 			return outcome, nil
 		case digest == id.digest:
-			return queue.Duplicate, nil
+			// After a failure, what is read here may never have been synced.
+			return queue.Duplicate, q.failed()
 		}
 		outcome = queue.StoredSuffixed
 		r.id += "~" + hex.EncodeToString(id.digest[:suffixLen])

@@ -1,31 +1,26 @@
 package embedded
 
 import (
-	"fmt"
-
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/fairlead-dev/fairlead/receiver/queue"
 )
 
 // drain writes what a sink's consumers did since the last time.
-func (q *Queue) drain(b *pebble.Batch, s *sink) error {
+func (q *Queue) drain(b *pebble.Batch, s *sink) {
 	ops, st, ok := s.snapshot()
 	if !ok {
-		return nil
+		return
 	}
 	for i := range ops {
-		if err := q.apply(b, s, &ops[i], st.active); err != nil {
-			return err
-		}
+		q.apply(b, s, &ops[i], st.active)
 	}
 	s.recycle(ops)
 	st.letters = s.letters
 	q.set(b, appendSinkKey(q.keyBuf[:0], kindSinkState, s.ordinal), st.appendTo(q.valBuf[:0]))
-	return nil
 }
 
-func (q *Queue) apply(b *pebble.Batch, s *sink, o *op, active bool) error {
+func (q *Queue) apply(b *pebble.Batch, s *sink, o *op, active bool) {
 	retryKey := appendPairKey(q.keyBuf[:0], kindRetry, s.ordinal, o.seq)
 	switch o.kind {
 	case opRetry:
@@ -36,36 +31,28 @@ func (q *Queue) apply(b *pebble.Batch, s *sink, o *op, active bool) error {
 	case opForget:
 		q.remove(b, retryKey)
 	case opDone:
-		return q.finishLeft(b, o.seq)
+		q.finishLeft(b, o.seq)
 	case opDead:
 		if o.failed {
 			q.remove(b, retryKey)
 		}
-		if err := q.keepLetter(b, s, o); err != nil {
-			return err
-		}
-		return q.finishLeft(b, o.seq)
+		q.keepLetter(b, s, o)
+		q.finishLeft(b, o.seq)
 	}
-	return nil
 }
 
 // keepLetter writes a dead letter with the event's record as it stands in the
 // log; if that cannot be read, without.
-func (q *Queue) keepLetter(b *pebble.Batch, s *sink, o *op) error {
-	raw, closer, err := q.db.Get(appendEventKey(nil, o.seq))
+func (q *Queue) keepLetter(b *pebble.Batch, s *sink, o *op) {
+	raw, err := q.get(appendEventKey(nil, o.seq))
 	if err != nil {
-		raw = nil
+		q.opts.Logger.Error("A dead letter is kept without its event, which cannot be read", "sink", s.name, "sequence", o.seq, "error", err)
 	}
 	v := appendDeadLetter(q.valBuf[:0], o.attempts, o.due, o.reason, o.answer, raw)
-	if closer != nil {
-		if err := closer.Close(); err != nil {
-			return fmt.Errorf("reading event %d: %w", o.seq, err)
-		}
-	}
 	q.set(b, appendPairKey(q.keyBuf[:0], kindDead, s.ordinal, o.seq), v)
 	s.countLetter(int64(len(v)))
 	q.deadBytes.Add(int64(len(v)))
-	return nil
+	s.firstLetter = min(s.firstLetter, o.seq)
 }
 
 func (s *sink) countLetter(size int64) {
@@ -125,6 +112,7 @@ func (q *Queue) dropOldest(b *pebble.Batch, l *queue.Limits) (dropped int, err e
 		size := int64(v.Len())
 		h.sink.uncountLetter(size)
 		q.deadBytes.Add(-size)
+		h.sink.firstLetter = lastSequence(h.it.Key()) + 1
 		h.ok = h.it.Next()
 		dropped++
 	}
@@ -139,8 +127,10 @@ type letterHead struct {
 }
 
 func (q *Queue) newLetterHead(s *sink) (*letterHead, error) {
-	from := appendSinkKey(nil, kindDead, s.ordinal)
-	it, err := q.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(from)})
+	it, err := q.db.NewIter(&pebble.IterOptions{
+		LowerBound: appendPairKey(nil, kindDead, s.ordinal, s.firstLetter),
+		UpperBound: after(appendSinkKey(nil, kindDead, s.ordinal)),
+	})
 	if err != nil {
 		return nil, err
 	}

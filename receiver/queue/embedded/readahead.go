@@ -17,19 +17,20 @@ type look struct {
 
 // readAhead reads deliveries from the log into ready, if there are none. It does
 // so without holding mu, for the committer must not wait for a disk to be read.
-func (s *sink) readAhead() {
+func (s *sink) readAhead() error {
 	s.filling.Lock()
 	defer s.filling.Unlock()
 	covered, synced := s.q.covered.Load(), s.q.synced.Load()
 	from, epoch, ok := s.startLook(covered)
 	if !ok || from > synced {
-		return
+		return nil
 	}
 	l := look{from: from, found: make([]*item, 0, aheadItems)}
 	if err := s.q.read(func() error { return s.look(&l, synced) }); err != nil {
-		return // closed
+		return err
 	}
 	s.endLook(&l, epoch)
+	return nil
 }
 
 // startLook says where to read. If nothing is there for this sink up to covered,

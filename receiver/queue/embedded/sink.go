@@ -44,9 +44,10 @@ type sink struct {
 	letters // changed by the committer only
 
 	// Of the committer.
-	spareOps []op
-	holeBuf  []uint64
-	settled  []chan struct{}
+	spareOps    []op
+	firstLetter uint64 // no dead letter is before it
+	holeBuf     []uint64
+	settled     []chan struct{}
 }
 
 // item is a delivery that is not finished.
@@ -254,8 +255,13 @@ func (s *sink) recycle(ops []op) {
 	s.spareOps = ops
 }
 
-// settle wakes those whose op was written.
-func (s *sink) settle() {
+// settle wakes those whose op was written; after a failure, all.
+func (s *sink) settle(failed bool) {
+	if failed {
+		s.mu.Lock()
+		s.settled, s.settling = append(s.settled, s.settling...), nil
+		s.mu.Unlock()
+	}
 	for _, c := range s.settled {
 		close(c)
 	}
@@ -265,7 +271,7 @@ func (s *sink) settle() {
 // stats returns the sink's figures.
 func (s *sink) stats() queue.SinkStats {
 	if s.unread() {
-		s.readAhead() // to know how old the oldest is
+		_ = s.readAhead() // to know how old the oldest is; Lease says what is wrong
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,14 +30,12 @@ func (q *Queue) list(names []string) {
 
 // applySinks ends the sinks that are no longer named, and begins the new ones
 // behind the last event.
-func (q *Queue) applySinks(b *pebble.Batch, names []string) error {
+func (q *Queue) applySinks(b *pebble.Batch, names []string) {
 	all := *q.sinks.Load()
 	retired := false
 	for _, s := range all {
 		if s.isActive() && !slices.Contains(names, s.name) {
-			if err := q.retire(b, s); err != nil {
-				return err
-			}
+			q.retire(b, s)
 			retired = true
 		}
 	}
@@ -52,9 +50,8 @@ func (q *Queue) applySinks(b *pebble.Batch, names []string) error {
 	}
 	q.sinks.Store(&all)
 	if retired {
-		return q.reviewLeft(b)
+		q.reviewLeft(b)
 	}
-	return nil
 }
 
 // nextOrdinal returns one that was never used. all is in order of ordinals.
@@ -66,10 +63,8 @@ func nextOrdinal(all []*sink) uint32 {
 }
 
 // retire drops what is queued for a sink.
-func (q *Queue) retire(b *pebble.Batch, s *sink) error {
-	if err := q.drain(b, s); err != nil { // what was written for it must come before what deletes it
-		return err
-	}
+func (q *Queue) retire(b *pebble.Batch, s *sink) {
+	q.drain(b, s) // what was written for it must come before what deletes it
 	dropped := s.retire()
 	q.queued.Add(-dropped.bytes)
 	from := appendSinkKey(nil, kindRetry, s.ordinal)
@@ -77,5 +72,4 @@ func (q *Queue) retire(b *pebble.Batch, s *sink) error {
 	if dropped.n > 0 {
 		q.opts.Logger.Warn("A sink was removed; what was queued for it is dropped", "sink", s.name, "deliveries", dropped.n)
 	}
-	return nil
 }

@@ -83,7 +83,7 @@ func parseSinkState(raw []byte) (sinkState, error) {
 	s.holes = make([]uint64, 0, n)
 	prev := uint64(0)
 	for ; n > 0 && p.err == nil; n-- {
-		prev += p.uvarint(math.MaxUint64)
+		prev += p.uvarint(math.MaxUint64 - prev)
 		s.holes = append(s.holes, prev)
 	}
 	for _, t := range s.tallies() {
@@ -150,7 +150,7 @@ func parseChunk(first uint64, raw []byte) (*chunk, error) {
 	c.from, c.to = p.int64(), p.int64()
 	prev := first
 	for n := p.uvarint(uint64(len(p.b))); n > 0 && p.err == nil; n-- {
-		prev += p.uvarint(math.MaxUint64)
+		prev += p.uvarint(math.MaxUint64 - prev)
 		c.keep(prev, p.varint())
 	}
 	return c, p.end()

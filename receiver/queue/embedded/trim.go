@@ -2,7 +2,7 @@ package embedded
 
 import (
 	"cmp"
-	"fmt"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -53,21 +53,21 @@ func (q *Queue) writeChunk(b *pebble.Batch, c *chunk) {
 
 // trim deletes finished events, oldest first: those that are too old, and as many
 // as it takes to come back below the capacity. What is not finished stays.
-func (q *Queue) trim(b *pebble.Batch) error {
+func (q *Queue) trim(b *pebble.Batch) {
 	if !q.trimDue() {
-		return nil
+		return
 	}
 	floor := q.floor()
 	for q.trimDue() {
 		c := q.chunks[q.trimmed]
 		if c.last > q.synced.Load() || !q.overCapacity() && c.last >= floor {
-			return nil // some sink has not come so far; there will be another turn
+			return // some sink has not come so far; there will be another turn
 		}
 		if err := q.trimChunk(b, c, c.last < floor); err != nil {
-			return fmt.Errorf("trimming events %d to %d: %w", c.first, c.last, err)
+			q.opts.Logger.Error("Finished events could not be evicted yet", "first", c.first, "last", c.last, "error", err)
+			return
 		}
 	}
-	return nil
 }
 
 func (q *Queue) overCapacity() bool { return q.bytes.Load() > q.limits.Load().Capacity }
@@ -111,6 +111,7 @@ func (q *Queue) trimChunk(b *pebble.Batch, c *chunk, passed bool) error {
 			s.collect(c)
 		}
 	} else if err := q.collectFromLog(c); err != nil {
+		c.left = nil
 		return err
 	}
 	c.trimmed = true
@@ -189,21 +190,21 @@ func (q *Queue) deleteAround(b *pebble.Batch, c *chunk) {
 
 // finishLeft deletes an event that one of its sinks has finished, if it is left
 // of a trimmed chunk and no other sink needs it.
-func (q *Queue) finishLeft(b *pebble.Batch, seq uint64) error {
+func (q *Queue) finishLeft(b *pebble.Batch, seq uint64) {
 	i, found := slices.BinarySearchFunc(q.chunks[:q.trimmed], seq, func(c *chunk, seq uint64) int {
 		return cmp.Compare(c.last, seq)
 	})
 	if !found && i == q.trimmed {
-		return nil
+		return
 	}
 	c := q.chunks[i]
 	size, left := c.left[seq]
 	if !left {
-		return nil
+		return
 	}
 	raw, err := q.get(appendEventKey(nil, seq))
 	if err == nil && q.unfinished(seq, raw) {
-		return nil
+		return
 	}
 	delete(c.left, seq)
 	q.remove(b, appendEventKey(q.keyBuf[:0], seq))
@@ -212,7 +213,6 @@ func (q *Queue) finishLeft(b *pebble.Batch, seq uint64) error {
 	q.events.Add(-1)
 	q.bytes.Add(-size)
 	q.changed[c] = struct{}{}
-	return nil
 }
 
 // writeChanged writes the trimmed chunks of which something was deleted.
@@ -231,15 +231,12 @@ func (q *Queue) writeChanged(b *pebble.Batch) {
 }
 
 // reviewLeft looks at all that is left of trimmed chunks, when a sink is gone.
-func (q *Queue) reviewLeft(b *pebble.Batch) error {
+func (q *Queue) reviewLeft(b *pebble.Batch) {
 	for _, c := range q.chunks[:q.trimmed] {
 		for seq := range maps.Clone(c.left) {
-			if err := q.finishLeft(b, seq); err != nil {
-				return err
-			}
+			q.finishLeft(b, seq)
 		}
 	}
-	return nil
 }
 
 // armTrim has the committer look again when the oldest chunk is due.
@@ -255,17 +252,17 @@ func (q *Queue) trimNow() {
 }
 
 // records calls f with the records from one sequence to another, both included,
-// until it returns false. Where the log cannot be read in one go it is read one by
-// one, to get past what is damaged; f gets the error of what cannot be read. f
-// must not keep raw.
+// until it returns false. Where the log is damaged it is read one by one, to get
+// past that; f gets the error of what is damaged. f must not keep raw. Any other
+// trouble with reading is returned: the same may work later.
 func (q *Queue) records(from, to uint64, f func(seq uint64, raw []byte, err error) bool) error {
 	it, err := q.db.NewIter(&pebble.IterOptions{LowerBound: appendEventKey(nil, from), UpperBound: appendEventKey(nil, to+1)})
 	if err != nil {
 		return err
 	}
 	for ok := it.First(); ok; ok = it.Next() {
-		raw, err := it.ValueAndErr()
-		if err != nil {
+		var raw []byte
+		if raw, err = it.ValueAndErr(); err != nil {
 			break
 		}
 		from = lastSequence(it.Key()) + 1
@@ -273,12 +270,14 @@ func (q *Queue) records(from, to uint64, f func(seq uint64, raw []byte, err erro
 			return it.Close()
 		}
 	}
-	if err := it.Error(); err == nil {
-		return it.Close()
+	if err = errors.Join(err, it.Error(), it.Close()); err == nil || !pebble.IsCorruptionError(err) {
+		return err
 	}
-	_ = it.Close() // its error is what brings us here
 	for more := true; more && from <= to; from++ {
 		raw, err := q.get(appendEventKey(nil, from))
+		if err != nil && !pebble.IsCorruptionError(err) {
+			return err
+		}
 		if raw != nil || err != nil {
 			more = f(from, raw, err)
 		}
