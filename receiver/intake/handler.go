@@ -58,7 +58,8 @@ type Options struct {
 type Handler struct {
 	o        Options
 	ep       atomic.Pointer[endpoint]
-	inFlight atomic.Int64
+	inFlight atomic.Int64 // in ServeHTTP
+	reading  atomic.Int64 // past the checks that need no body
 	draining atomic.Bool
 	bodies   buffers
 	inflater inflater
@@ -106,8 +107,6 @@ type request struct {
 	route *route
 	// unlisted is whether the client's address is not listed.
 	unlisted bool
-	// unread is whether the request is refused with its body unread.
-	unread bool
 	// duplicate is whether the event was stored already.
 	duplicate bool
 }
@@ -120,9 +119,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q.route = q.ep.route(r.URL.Path)
-	n := h.inFlight.Add(1)
+	h.inFlight.Add(1)
 	defer h.inFlight.Add(-1)
-	err := q.handle(n)
+	err := q.handle()
 	o := outcomeOf(err)
 	if q.duplicate {
 		o = Duplicate
@@ -152,13 +151,15 @@ func (q *request) hook() string {
 	return q.route.hook
 }
 
-// reply answers with the outcome's reply. A body that was not read is left to
-// the server, which drops it after the answer has gone out: a client that is
-// slow to send does not hold the answer up.
+// reply answers with the outcome's reply. Whoever has no business here is
+// answered before any of the body is read, and the connection ends with that: to
+// use it again the body would have to be read first. For all others the server
+// reads what is left of a small body, so that the connection can be kept.
 func (q *request) reply(o Outcome) {
-	closing := q.h.draining.Load() || o == TooLarge
-	if q.unread && !closing && q.r.ProtoMajor == 1 {
-		_ = http.NewResponseController(q.w).EnableFullDuplex() // if not to be had, the server reads the body first
+	closing := q.h.draining.Load()
+	switch o {
+	case Unlisted, NotFound, MethodNotAllowed, TooLarge:
+		closing = closing || q.r.ContentLength != 0
 	}
 	if o == MethodNotAllowed {
 		q.w.Header().Set("Allow", http.MethodPost)
@@ -168,10 +169,9 @@ func (q *request) reply(o Outcome) {
 
 // handle takes a request through all steps. nil means that the event is on
 // disk: until then it is the provider's.
-func (q *request) handle(inFlight int64) error {
+func (q *request) handle() error {
 	addr, err := q.ep.resolver.Client(q.r.RemoteAddr, q.r.Header)
 	q.unlisted = !q.ep.lists(addr, err)
-	q.unread = true
 	switch {
 	case q.unlisted && q.ep.enforce:
 		return errUnlisted
@@ -183,8 +183,6 @@ func (q *request) handle(inFlight int64) error {
 		return errNoResponder
 	case q.ep.suspended:
 		return errSuspended
-	case inFlight > q.h.o.MaxInFlight:
-		return errOverloaded
 	case err == nil && !q.ep.allows(addr, q.start):
 		return errRateLimited
 	}
@@ -192,12 +190,15 @@ func (q *request) handle(inFlight int64) error {
 		q.h.o.Observer.Ignored(rule)
 		return errIgnored
 	}
-	q.unread = false
 	return q.accept()
 }
 
 // accept reads, verifies and stores.
 func (q *request) accept() error {
+	defer q.h.reading.Add(-1)
+	if q.h.reading.Add(1) > q.h.o.MaxInFlight {
+		return errOverloaded
+	}
 	var m memory
 	defer m.free(&q.h.bodies)
 	body, err := q.read(&m)

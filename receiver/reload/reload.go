@@ -7,6 +7,7 @@
 package reload
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -83,11 +84,7 @@ func Read(s Source) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading configuration: %w", err)
 	}
-	asJSON, err := yaml.YAMLToJSONStrict(raw)
-	if err != nil {
-		return nil, fmt.Errorf("reading configuration: %w", err)
-	}
-	cfg, err := v1alpha1.Decode(asJSON)
+	cfg, err := decode(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +99,22 @@ func Read(s Source) (*Snapshot, error) {
 	}
 	sum.Sum(snap.Digest[:0])
 	return snap, nil
+}
+
+// decode reads a configuration from YAML or JSON. The YAML library finds fields
+// that stand twice, but passes over a second document; of JSON the decoder sees
+// the very bytes, and finds that too.
+func decode(raw []byte) (*v1alpha1.Config, error) {
+	asJSON, err := yaml.YAMLToJSONStrict(raw)
+	if err != nil {
+		return nil, fmt.Errorf("reading configuration: %w", err)
+	}
+	if text := bytes.TrimSpace(raw); bytes.HasPrefix(text, []byte("{")) {
+		asJSON = text
+	} else if bytes.Contains(raw, []byte("\n---")) {
+		return nil, errors.New("reading configuration: it holds more than one document")
+	}
+	return v1alpha1.Decode(asJSON)
 }
 
 // readEntries reads the signing secrets. All entries are read even if there are

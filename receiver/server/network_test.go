@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/receiver/server/servertest"
 )
 
@@ -99,9 +100,10 @@ func TestWire(t *testing.T) {
 		"length and chunks":           {r, []string{head + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"}, true, []int{401, 0}},
 		"two lengths":                 {r, []string{head + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"}, false, []int{400, 0}},
 		"announced too large":         {r, []string{head + "Content-Length: 99999999\r\n\r\n"}, false, []int{413, 0}},
-		"unlisted, body not sent":     {closed, []string{head + "Content-Length: 100\r\n\r\n"}, false, []int{403}},
-		"unlisted, continue expected": {closed, []string{head + "Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"}, false, []int{403}},
-		"wrong path, body not sent":   {r, []string{"POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"}, false, []int{404}},
+		"unlisted, body not sent":     {closed, []string{head + "Content-Length: 100\r\n\r\n"}, false, []int{403, 0}},
+		"unlisted, continue expected": {closed, []string{head + "Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"}, false, []int{403, 0}},
+		"wrong path, body not sent":   {r, []string{"POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"}, false, []int{404, 0}},
+		"wrong path, then right":      {r, []string{"GET /no HTTP/1.1\r\nHost: x\r\n\r\n" + raw(t, "w1")}, false, []int{404, 200}},
 		"wrong method":                {r, []string{"GET /hooks HTTP/1.1\r\nHost: x\r\n\r\n"}, false, []int{405}},
 		"options":                     {r, []string{"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"}, false, []int{404}},
 	} {
@@ -124,10 +126,30 @@ func TestWire(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() {
-		servertest.Until(t, "the events", func() bool { return len(sink.IDs()) >= 4 })
-		servertest.EqualSets(t, "delivered", map[string]bool{"p1": true, "p2": true, "g1": true, "h1": true}, sink.IDs())
+		servertest.Until(t, "the events", func() bool { return len(sink.IDs()) >= 5 })
+		servertest.EqualSets(t, "delivered", map[string]bool{"p1": true, "p2": true, "g1": true, "h1": true, "w1": true}, sink.IDs())
 	})
 }
 
 // other is a range that nobody in these tests is in (RFC 5737).
 var other = netip.MustParsePrefix("198.51.100.0/24")
+
+// Refusals of well-behaved providers keep the connection: the next request on it
+// is served.
+func TestConnectionIsKept(t *testing.T) {
+	sink := servertest.NewSinkhole(t, nil)
+	r := start(t, t.TempDir(), servertest.Config(t, sink.URL, func(c *v1alpha1.Config) {
+		c.Ignore = []v1alpha1.IgnoreRule{{Name: "twin", Present: []api.HeaderName{"X-Twin"}}}
+	}), servertest.Secrets(servertest.OldSecret))
+	w := dial(t, r)
+	for i := range 3 {
+		w.send("POST /hooks HTTP/1.1\r\nHost: x\r\nX-Twin: yes\r\nContent-Length: 5\r\n\r\nhello")
+		w.send("POST /hooks HTTP/1.1\r\nHost: x\r\nX-Signature: no\r\nContent-Length: 5\r\n\r\nhello")
+		w.send(raw(t, fmt.Sprint("k", i)))
+		for _, want := range []int{200, 401, 200} {
+			if got := w.status(); got != want {
+				t.Fatalf("status = %d, want %d", got, want)
+			}
+		}
+	}
+}
