@@ -68,7 +68,7 @@ func (q *Queue) takeWork() (work, bool) {
 		return w, false
 	}
 	q.pending, q.controls, q.flushDue = nil, nil, false
-	w.totals = totals{last: q.last, bucket: q.bucket}
+	w.totals = totals{last: q.last}
 	if w.group != nil {
 		w.batch = w.group.batch
 	} else {

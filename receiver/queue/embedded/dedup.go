@@ -86,21 +86,17 @@ func (q *Queue) recognise(r *record, id *identity) (queue.Outcome, error) {
 
 // lookup returns the digest of the body that came with the key within the window.
 func (q *Queue) lookup(id *identity) (digest [digestLen]byte, known bool, err error) {
+	var buf [32]uint32
 	q.mu.Lock()
-	buckets := [...]struct {
-		number uint32
-		read   bool
-	}{
-		{q.bucket.number, q.filters.current.has(id.hash)},
-		{q.bucket.number - 1, q.filters.previous.has(id.hash)},
-	}
+	candidates := q.memory.candidates(buf[:0], id.hash)
 	q.mu.Unlock()
-	for _, b := range buckets {
-		if b.read && b.number != 0 && !known && err == nil {
-			err = q.read(func() (err error) {
-				digest, known, err = q.lookupIn(b.number, id)
-				return err
-			})
+	for _, bucket := range candidates {
+		err = q.read(func() (err error) {
+			digest, known, err = q.lookupIn(bucket, id)
+			return err
+		})
+		if known || err != nil {
+			break
 		}
 	}
 	return digest, known, err
@@ -120,55 +116,6 @@ func (q *Queue) lookupIn(bucket uint32, id *identity) (digest [digestLen]byte, k
 		copy(digest[:], v[8:])
 	}
 	return digest, known, closer.Close()
-}
-
-// bucket is the run of time in which dedup keys are written under one prefix.
-// Keys of it and of the one before are looked up; older ones are deleted as a
-// whole. Buckets are numbered, not dated, so that a clock that is set back
-// forgets nothing: it only makes the current one last longer.
-type bucket struct {
-	number  uint32
-	started int64
-	window  time.Duration
-}
-
-// turn moves on to the next bucket if this one has lasted for the window, and
-// reports whether it did.
-func (b *bucket) turn(now int64, window time.Duration) bool {
-	b.window = max(b.window, window)
-	if b.number != 0 && now < b.started {
-		b.started = now
-	}
-	if b.number != 0 && now-b.started < int64(b.window) {
-		return false
-	}
-	*b = bucket{number: b.number + 1, started: now, window: window}
-	return true
-}
-
-// remember writes the event's dedup key. The caller holds mu.
-func (q *Queue) remember(b *pebble.Batch, id *identity) {
-	if q.bucket.turn(id.at, id.window) {
-		q.filters.turn()
-		q.forgetBucket(b, q.bucket.number)
-	}
-	q.filters.current.add(id.hash)
-	op := b.SetDeferred(dedupKeyLen, dedupValueLen)
-	appendDedupKey(op.Key[:0], q.bucket.number, id.hash)
-	v := binary.BigEndian.AppendUint64(op.Value[:0], uint64(id.at))
-	copy(v[8:dedupValueLen], id.digest[:])
-	_ = op.Finish()
-}
-
-// forgetBucket deletes the bucket that is the second before the current one.
-func (q *Queue) forgetBucket(b *pebble.Batch, current uint32) {
-	if current <= 2 {
-		return
-	}
-	op := b.DeleteRangeDeferred(1+4, 1+4)
-	appendBucketKey(op.Key[:0], current-2)
-	appendBucketKey(op.Value[:0], current-1)
-	_ = op.Finish() // fails only for indexed batches
 }
 
 // inflight holds the keys of the events that are being appended.

@@ -21,7 +21,8 @@
 // # Key space
 //
 //	v                      format version; a newer one is refused
-//	t                      totals: the last sequence, the dedup bucket
+//	t                      totals: the last sequence
+//	b                      the buckets of dedup keys: number, when each began
 //	s<name>                a sink's ordinal, for ever; records name sinks by ordinal
 //	c<ordinal 4>           a sink's state: ledger, position, holes
 //	r<ordinal 4><seq 8>    a delivery that has failed: attempts, when it is due, why
@@ -30,10 +31,12 @@
 //	d<bucket 4><key 17>    what an event is recognised by: time, digest of the body
 //	e<seq 8>               an event's record
 //
-// Numbers are big-endian, so keys sort as the numbers do. Events sort alone at
-// the end of what is written much: a table never holds events and other keys
-// (spanPolicy), tables of events never overlap, and so compactions move them
-// instead of rewriting them.
+// Numbers are big-endian, so keys sort as the numbers do. A table never holds
+// events and other keys, nor events of two windows of sequences (spanPolicy), so
+// tables of events never overlap, and no compaction has reason to rewrite them:
+// an event is written once to the log and once to a table. When a window was
+// trimmed, its tables are compacted on request (reclaim.go), which frees the space
+// and keeps what is left.
 //
 // # Positions instead of states
 //
@@ -54,8 +57,19 @@
 // Events are deleted by chunk, with one range deletion around what is not
 // finished (trim.go). What was left is kept in the chunk's record, and is deleted
 // one by one as it finishes. Readers always seek to a position that is theirs, so
-// they never walk over what was deleted. Dedup keys are written in buckets that
-// last for one window; when one begins, the last but one is deleted whole.
+// they never walk over what was deleted.
+//
+// # Recognising events
+//
+// Dedup keys are written in numbered buckets (bucket.go), each deleted whole when
+// the next one has lasted for the window. A bucket ends when it is half a window
+// old or holds enough keys: keys come in random order, and a compaction merges
+// them into what is there, so what is there must not grow for ever. A Bloom filter
+// per bucket, in memory, knows of nearly all new events that they are new, so
+// that Append reads nothing. After a restart the filters are learnt again in the
+// background; until then Append looks events up on disk. The value holds the time
+// and the body's digest, which makes the window exact, and tells a repetition from
+// another event with the same id.
 //
 // # Damage
 //

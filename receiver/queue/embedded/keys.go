@@ -8,6 +8,7 @@ const (
 	kindSinkState = 'c' // c<ordinal 4>            -> sinkState
 	kindDedup     = 'd' // d<bucket 4><key 17>     -> dedupEntry
 	kindEvent     = 'e' // e<sequence 8>           -> record
+	kindMemory    = 'b' // b                       -> memory: the buckets of dedup keys
 	kindChunk     = 'k' // k<first sequence 8>     -> chunk
 	kindRetry     = 'r' // r<ordinal 4><sequence 8> -> retry
 	kindSinkName  = 's' // s<name>                 -> ordinal

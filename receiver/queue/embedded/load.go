@@ -21,6 +21,9 @@ func (q *Queue) load() error {
 	if err := q.loadTotals(); err != nil {
 		return err
 	}
+	if err := q.loadMemory(); err != nil {
+		return err
+	}
 	if err := q.loadSinks(); err != nil {
 		return err
 	}
@@ -54,10 +57,20 @@ func (q *Queue) loadTotals() error {
 	if err != nil {
 		return fmt.Errorf("reading the totals: %w", err)
 	}
-	q.last, q.bucket = t.last, t.bucket
-	q.filters.current.unknown, q.filters.previous.unknown = true, true
+	q.last = t.last
 	q.synced.Store(t.last)
 	q.covered.Store(t.last)
+	return nil
+}
+
+func (q *Queue) loadMemory() error {
+	raw, err := q.get([]byte{kindMemory})
+	if err != nil || raw == nil {
+		return err
+	}
+	if q.memory, err = parseMemory(raw); err != nil {
+		return fmt.Errorf("reading the buckets of dedup keys: %w", err)
+	}
 	return nil
 }
 

@@ -46,12 +46,12 @@ const (
 	defaultDeadLetterCapacity = 256 << 20
 	defaultFlushInterval      = 5 * time.Millisecond
 	defaultMaxRetries         = 1 << 16
-	memTableSize              = 8 << 20
-	cacheSize                 = 4 << 20
+	memTableSize              = 4 << 20
+	cacheSize                 = 24 << 20 // of blocks and memtables together
 	formatMajor               = pebble.FormatTableFormatV6
 	// smallTable keeps compactions of other keys from taking tables of events along:
 	// Pebble adds neighbours to a compaction up to 25 times this.
-	smallTable = 512 << 10
+	smallTable = 256 << 10
 	// flushDelay is how long deletions may wait before they free space.
 	flushDelay = 30 * time.Second
 	// eventWindow is how many sequences a table of events may span.
@@ -109,11 +109,11 @@ func (q *Queue) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 		Logger:                      pebbleLogger{q},
 		CacheSize:                   cacheSize,
 		MemTableSize:                memTableSize,
-		MemTableStopWritesThreshold: 3,
+		MemTableStopWritesThreshold: 4,
 		MaxOpenFiles:                256,
-		L0CompactionThreshold:       16,
+		L0CompactionThreshold:       32,
 		L0CompactionFileThreshold:   1000,
-		L0StopWritesThreshold:       64,
+		L0StopWritesThreshold:       128,
 		LBaseMaxBytes:               64 << 20,
 		MaxManifestFileSize:         1 << 20,
 		BytesPerSync:                1 << 20,

@@ -59,8 +59,7 @@ type Queue struct {
 	pending  *group // what the next commit writes
 	spare    *pebble.Batch
 	last     uint64 // the last sequence given away
-	bucket   bucket
-	filters  filters
+	memory   memory
 	byName   map[string]*sink // the sinks that are listed
 	controls []*control
 	flushDue bool
@@ -90,6 +89,7 @@ func Open(opts Options) (*Queue, error) {
 	q.limits.Store(&q.opts.Limits)
 	q.sinks.Store(new([]*sink))
 	q.inflight.init()
+	q.memory.budget = filterBudget
 	q.reclaimer.wake = make(chan struct{}, 1)
 	if err := q.open(); err != nil {
 		return nil, fmt.Errorf("opening queue in %q: %w", opts.Dir, err)
@@ -100,7 +100,10 @@ func Open(opts Options) (*Queue, error) {
 	q.trimTimer.Stop()
 	ctx, stop := context.WithCancel(context.Background())
 	q.stop = stop
-	learn := q.bucket
+	var learn []uint32
+	for _, b := range q.memory.buckets {
+		learn = append(learn, b.number)
+	}
 	q.background.Go(func() { q.reclaimer.run(ctx, q) })
 	q.background.Go(func() { q.learn(ctx, learn) })
 	go q.commitLoop()

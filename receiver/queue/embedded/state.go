@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/fairlead-dev/fairlead/receiver/event"
 )
@@ -165,22 +164,17 @@ func (c *chunk) keep(seq uint64, size int64) {
 
 // totals is what is stored of the queue as a whole.
 type totals struct {
-	last   uint64 // the last sequence given away
-	bucket bucket
+	last uint64 // the last sequence given away
 }
 
 func (t *totals) appendTo(b []byte) []byte {
-	b = binary.AppendUvarint(append(b, stateVersion), t.last)
-	b = binary.AppendUvarint(b, uint64(t.bucket.number))
-	b = binary.BigEndian.AppendUint64(b, uint64(t.bucket.started))
-	return binary.AppendUvarint(b, uint64(t.bucket.window))
+	return binary.AppendUvarint(append(b, stateVersion), t.last)
 }
 
 func parseTotals(raw []byte) (totals, error) {
 	p := parser{b: raw}
 	p.version()
 	t := totals{last: p.uvarint(math.MaxUint64)}
-	t.bucket = bucket{number: uint32(p.uvarint(math.MaxUint32)), started: p.int64(), window: time.Duration(p.uvarint(math.MaxInt64))}
 	return t, p.end()
 }
 
