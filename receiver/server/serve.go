@@ -40,8 +40,8 @@ type ServeOptions struct {
 	Logger    *slog.Logger
 	Version   string
 	Now       func() time.Time
-	// ReadTimeout bounds how long a request may take to arrive; its headers have a
-	// third of it. 0 means 15 s.
+	// ReadTimeout bounds how long a request may take to arrive, headers and body
+	// together. 0 means 15 s.
 	ReadTimeout time.Duration
 	// Hurry, when it is closed, ends the waits of a stop: what is queued stays so.
 	Hurry <-chan struct{}
@@ -89,7 +89,7 @@ type process struct {
 func (s *process) webhooks() *http.Server {
 	return &http.Server{
 		Handler:           Route(s.o.Receivers),
-		ReadHeaderTimeout: s.o.ReadTimeout / 3, ReadTimeout: s.o.ReadTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ReadTimeout: s.o.ReadTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,
 		// What the library says here is caused by clients, and anybody can be one.
 		ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
@@ -104,7 +104,7 @@ func (s *process) telemetry() *http.Server {
 		},
 		Live: s.live,
 	})
-	return &http.Server{Handler: h, ReadHeaderTimeout: s.o.ReadTimeout / 3, ReadTimeout: s.o.ReadTimeout, WriteTimeout: writeTimeout,
+	return &http.Server{Handler: h, ReadTimeout: s.o.ReadTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug)}
 }
 

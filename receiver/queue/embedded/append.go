@@ -79,6 +79,10 @@ type addition struct {
 
 // await waits for the sync, or for ctx.
 func (g *group) await(ctx context.Context) error {
+	if ctx.Done() == nil { // the accept path: no need to choose between two
+		<-g.done
+		return g.err
+	}
 	select {
 	case <-g.done:
 		return g.err
