@@ -88,7 +88,7 @@ type process struct {
 
 func (s *process) webhooks() *http.Server {
 	return &http.Server{
-		Handler:           Route(s.o.Receivers),
+		Handler:     Route(s.o.Receivers),
 		ReadTimeout: s.o.ReadTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,
 		// What the library says here is caused by clients, and anybody can be one.

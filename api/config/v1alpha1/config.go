@@ -41,6 +41,9 @@ type Replies = v1alpha1.Replies
 // Hook is one kind of webhook that a provider sends.
 type Hook = v1alpha1.Hook
 
+// HeaderName is the name of an HTTP header.
+type HeaderName = v1alpha1.HeaderName
+
 // Config is one endpoint as a receiver serves it. All durations are Go
 // durations written as text; all sizes are bytes. Times of validity are gone:
 // the writer of the file writes it again at each boundary.
