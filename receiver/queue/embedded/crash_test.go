@@ -42,6 +42,12 @@ func (r *record) add(id string) {
 	r.ids[id] = true
 }
 
+func (r *record) len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.ids)
+}
+
 func (r *record) snapshot() map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,7 +92,10 @@ func crashOnce(t *testing.T, rng *rand.Rand) {
 		wg.Go(func() { consume(t, q, "app", &ended) })
 		wg.Go(func() { consume(t, q, "audit", &record{}) })
 	}
-	for want := 200 + rng.IntN(2000); len(stored.snapshot()) < want; {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for want := 200 + rng.IntN(2000); stored.len() < want; {
+		<-tick.C
 	}
 	// The order matters: what was stored before the crash must be there, what ended
 	// before it may have been written.

@@ -34,7 +34,7 @@
 // Numbers are big-endian, so keys sort as the numbers do. A table never holds
 // events and other keys, nor events of two windows of sequences (spanPolicy), so
 // tables of events never overlap, and no compaction has reason to rewrite them:
-// an event is written once to the log and once to a table. When a window was
+// an event is written once to the log and once to a table. When enough was
 // trimmed, its tables are compacted on request (reclaim.go), which frees the space
 // and keeps what is left.
 //

@@ -162,10 +162,6 @@ func (q *Queue) loadChunks() error {
 	if err != nil {
 		return fmt.Errorf("reading the chunks: %w", err)
 	}
-	q.window = (q.last + 1) / eventWindow
-	if q.trimmed < len(q.chunks) {
-		q.window = q.chunks[q.trimmed].first / eventWindow
-	}
 	return nil
 }
 

@@ -249,3 +249,48 @@ func TestRetryCap(t *testing.T) {
 		t.Errorf("%q was leased", d.Event.ID)
 	}
 }
+
+// TestSpace appends much more than the capacity: the disk does not fill with what
+// was delivered, whatever the size of the events.
+func TestSpace(t *testing.T) {
+	const capacity = 8 << 20
+	for _, size := range []int{16 << 10, 512 << 10} {
+		t.Run(fmt.Sprint(size>>10, " KiB"), func(t *testing.T) {
+			fs := vfs.NewMem()
+			q, c := ready(t, embedded.Options{Dir: "q", FS: fs, Limits: queue.Limits{Capacity: capacity, Retention: time.Hour}})
+			most := int64(0)
+			for i := range 7 * capacity / size {
+				e := newEvent(fmt.Sprint("e", i))
+				e.Body = make([]byte, size)
+				store(t, q, e, queue.Dedup{}, queue.Stored)
+				if d := lease(t, c); i%1000 == 7 { // a poison event now and then
+					c.Nack(d, time.Now().Add(time.Hour), "")
+				} else {
+					c.Ack(d)
+				}
+				if i%16 == 0 {
+					most = max(most, stored(t, fs))
+				}
+			}
+			t.Logf("at most %d MiB on disk", most>>20)
+			if most > capacity+48<<20 {
+				t.Errorf("the disk held up to %d MiB for a capacity of %d", most>>20, capacity>>20)
+			}
+		})
+	}
+}
+
+// stored is the size of all files of a queue.
+func stored(t *testing.T, fs vfs.FS) (size int64) {
+	t.Helper()
+	names, err := fs.List("q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if info, err := fs.Stat(fs.PathJoin("q", name)); err == nil { // it may be gone by now
+			size += info.Size()
+		}
+	}
+	return size
+}

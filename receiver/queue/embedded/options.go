@@ -120,7 +120,10 @@ func (q *Queue) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	}
 	o.FlushDelayDeleteRange = flushDelay
 	o.Experimental.SpanPolicyFunc = spanPolicy
-	o.EventListener = &pebble.EventListener{FlushEnd: func(pebble.FlushInfo) { q.reclaimer.flushed() }}
+	o.EventListener = &pebble.EventListener{
+		FlushBegin: func(pebble.FlushInfo) { q.reclaimer.flushBegun() },
+		FlushEnd:   func(pebble.FlushInfo) { q.reclaimer.flushEnded() },
+	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 16 << 10

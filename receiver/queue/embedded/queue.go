@@ -67,12 +67,13 @@ type Queue struct {
 	sinks atomic.Pointer[[]*sink] // every sink that ever was
 
 	// What follows belongs to the committer.
-	chunks  []*chunk            // in order; trimmed ones first
-	trimmed int                 // how many of chunks are trimmed
-	window  uint64              // the first window that is not trimmed
-	changed map[*chunk]struct{} // trimmed ones to be written again
-	keyBuf  []byte
-	valBuf  []byte
+	chunks    []*chunk // in order; trimmed ones first
+	trimmed   int      // how many of chunks are trimmed
+	freed     int64    // bytes trimmed from freedFrom on, not given back yet
+	freedFrom uint64
+	changed   map[*chunk]struct{} // trimmed ones to be written again
+	keyBuf    []byte
+	valBuf    []byte
 }
 
 // Open opens the queue in a directory, which no other process may have open. It

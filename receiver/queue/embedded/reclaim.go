@@ -8,38 +8,50 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// reclaimer gives the space of trimmed windows back to the disk. Tables of events
+const (
+	// reclaimBytes is how many bytes are trimmed before their space is given back,
+	// or a share of the capacity if that is less.
+	reclaimBytes  = 32 << 20
+	reclaimShares = 8
+)
+
+// reclaimer gives the space of trimmed events back to the disk. Tables of events
 // lie side by side, so nothing makes Pebble compact them; and that is well,
-// because an event that is never rewritten costs least. When a window was trimmed
+// because an event that is never rewritten costs least. When enough was trimmed
 // its tables are compacted, which drops them whole or keeps the few events that
 // are left.
 type reclaimer struct {
 	wake chan struct{}
 
-	mu      sync.Mutex
-	flushes int // memtables written so far
-	windows []trimmedWindow
+	mu           sync.Mutex
+	begun, ended int // memtables written to disk
+	spans        []trimmedSpan
 }
 
-// trimmedWindow is one whose tombstones are on disk, not only in memory, when so
-// many memtables have been written.
-type trimmedWindow struct {
-	number uint64
-	ready  int
+// trimmedSpan is a run of sequences that was trimmed. Its deletions are in a table,
+// not only in memory, when as many memtables as ready says have been written.
+type trimmedSpan struct {
+	from, to uint64
+	ready    int
 }
 
-// add has a window's space given back.
-func (r *reclaimer) add(number uint64) {
+// add has the space of sequences given back, without to.
+func (r *reclaimer) add(from, to uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.windows = append(r.windows, trimmedWindow{number: number, ready: r.flushes + 2})
+	r.spans = append(r.spans, trimmedSpan{from: from, to: to, ready: r.begun + 1})
 }
 
-// flushed counts a memtable that was written.
-func (r *reclaimer) flushed() {
+func (r *reclaimer) flushBegun() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.flushes++; len(r.windows) == 0 || r.windows[0].ready > r.flushes {
+	r.begun++
+}
+
+func (r *reclaimer) flushEnded() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended++; len(r.spans) == 0 || r.spans[0].ready > r.ended {
 		return
 	}
 	select {
@@ -48,20 +60,18 @@ func (r *reclaimer) flushed() {
 	}
 }
 
-// next takes the run of windows that are ready.
-func (r *reclaimer) next() (first, last uint64, ok bool) {
+// next takes the spans that are ready, as one.
+func (r *reclaimer) next() (span trimmedSpan, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := 0
-	for n < len(r.windows) && r.windows[n].ready <= r.flushes {
-		n++
+	for len(r.spans) > 0 && r.spans[0].ready <= r.ended {
+		if !ok {
+			span, ok = r.spans[0], true
+		}
+		span.to = r.spans[0].to
+		r.spans = r.spans[1:]
 	}
-	if n == 0 {
-		return 0, 0, false
-	}
-	first, last = r.windows[0].number, r.windows[n-1].number
-	r.windows = r.windows[n:]
-	return first, last, true
+	return span, ok
 }
 
 // run gives space back until ctx ends.
@@ -72,20 +82,24 @@ func (r *reclaimer) run(ctx context.Context, q *Queue) {
 		case <-ctx.Done():
 			return
 		}
-		first, last, ok := r.next()
+		span, ok := r.next()
 		if !ok {
 			continue
 		}
-		err := q.db.Compact(ctx, appendEventKey(nil, first*eventWindow), appendEventKey(nil, (last+1)*eventWindow), false)
+		err := q.db.Compact(ctx, appendEventKey(nil, span.from), appendEventKey(nil, span.to), false)
 		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, pebble.ErrClosed) {
 			q.opts.Logger.Error("Space of old events could not be given back yet", "error", err)
 		}
 	}
 }
 
-// reclaimUpTo notes the windows that a trimmed chunk completes.
-func (q *Queue) reclaimUpTo(c *chunk) {
-	for ; (q.window+1)*eventWindow <= c.last+1; q.window++ {
-		q.reclaimer.add(q.window)
+// reclaim counts what was freed by trimming a chunk, and has the space given back
+// when it is worth it.
+func (q *Queue) reclaim(c *chunk, freed int64) {
+	q.freed += freed
+	if q.freed < min(reclaimBytes, q.limits.Load().Capacity/reclaimShares) {
+		return
 	}
+	q.reclaimer.add(q.freedFrom, c.last+1)
+	q.freed, q.freedFrom = 0, c.last+1
 }

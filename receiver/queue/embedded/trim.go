@@ -116,7 +116,6 @@ func (q *Queue) trimChunk(b *pebble.Batch, c *chunk, passed bool) error {
 	}
 	c.trimmed = true
 	q.deleteAround(b, c)
-	q.reclaimUpTo(c)
 	was := c.size
 	c.size = tally{}
 	for _, size := range c.left {
@@ -124,6 +123,7 @@ func (q *Queue) trimChunk(b *pebble.Batch, c *chunk, passed bool) error {
 	}
 	q.events.Add(c.size.n - was.n)
 	q.bytes.Add(c.size.bytes - was.bytes)
+	q.reclaim(c, was.bytes-c.size.bytes)
 	if len(c.left) > 0 {
 		q.trimmed++
 		q.writeChunk(b, c)
