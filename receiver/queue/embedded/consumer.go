@@ -33,6 +33,7 @@ type lease struct {
 func (s *sink) Lease(ctx context.Context) (*queue.Delivery, error) {
 	for {
 		if ctx.Err() != nil {
+			s.leaveLine(nil) // it may have been woken just now
 			return nil, context.Cause(ctx)
 		}
 		l, raw, wait, err := s.claim()

@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -53,6 +54,8 @@ type model struct {
 	*bench
 	rng    *rand.Rand
 	events int
+	limits queue.Limits
+	tight  bool            // the capacity may be reached
 	known  map[string]bool // by id and body
 	sinks  map[string]*modelSink
 }
@@ -71,7 +74,7 @@ var modelSinks = []string{"red", "green", "blue"}
 func checkRandom(t *testing.T, b *bench) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	m := &model{bench: b, rng: rand.New(rand.NewPCG(seed, 1)), known: map[string]bool{}, sinks: map[string]*modelSink{}}
+	m := &model{bench: b, limits: roomy, rng: rand.New(rand.NewPCG(seed, 1)), known: map[string]bool{}, sinks: map[string]*modelSink{}}
 	for _, name := range modelSinks {
 		m.sinks[name] = &modelSink{waiting: map[string]int{}}
 	}
@@ -93,6 +96,7 @@ func (m *model) step() {
 		m.endOne()
 	case p < 97:
 		m.restart()
+		m.q.SetLimits(m.limits)
 		for _, s := range m.sinks {
 			for _, d := range s.leased {
 				s.waiting[d.Event.ID] = d.Attempts
@@ -101,8 +105,11 @@ func (m *model) step() {
 		}
 	case p < 99:
 		l := roomy
-		l.Capacity = []int64{1 << 30, 256 << 10}[m.rng.IntN(2)]
+		if m.tight = m.rng.IntN(2) == 0; m.tight {
+			l.Capacity = 32 << 10
+		}
 		l.Retention = []time.Duration{0, time.Hour}[m.rng.IntN(2)]
+		m.limits = l
 		m.q.SetLimits(l)
 	default:
 		m.changeSinks()
@@ -144,7 +151,13 @@ func (m *model) appendOne() {
 	if m.known[id] {
 		want = queue.Duplicate
 	}
-	m.appendEvent(e, byID, want, to...)
+	got, err := m.q.Append(m.t.Context(), e, byID, to)
+	if errors.Is(err, queue.ErrFull) && m.tight {
+		return
+	}
+	if err != nil || got != want {
+		m.t.Fatalf("Append(%q) = %v, %v; want %v", id, got, err, want)
+	}
 	m.known[id] = true
 	if want == queue.Stored {
 		for _, name := range to {
