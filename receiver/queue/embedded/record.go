@@ -104,7 +104,7 @@ func decodeRecordInto(e *event.Event, raw []byte) error {
 	p := parser{b: raw}
 	e.ReceivedAt = instant(p.header().received)
 	e.Attempt = int(p.uvarint(math.MaxInt32))
-	meta := p.split(raw)
+	meta := p.split()
 	for _, s := range [...]*string{&e.ID, &e.Hook, &e.Type, &e.Subject, &e.Time, &e.ContentType} {
 		*s = p.text(meta)
 	}
@@ -130,7 +130,7 @@ type text struct {
 }
 
 // split copies what stands between here and the body.
-func (p *parser) split(raw []byte) text {
+func (p *parser) split() text {
 	q := parser{b: p.b, err: p.err}
 	for range 6 {
 		q.bytes()

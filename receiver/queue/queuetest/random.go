@@ -62,10 +62,10 @@ type model struct {
 
 // modelSink is a sink of a model. Deliveries are named by id.
 type modelSink struct {
-	listed                                bool
-	waiting                               map[string]int // attempts
-	leased                                []*queue.Delivery
-	accepted, delivered, dead, dropped, n int64
+	listed                             bool
+	waiting                            map[string]int // attempts
+	leased                             []*queue.Delivery
+	accepted, delivered, dead, dropped int64
 }
 
 var modelSinks = []string{"red", "green", "blue"}
