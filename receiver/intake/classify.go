@@ -3,52 +3,143 @@ package intake
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/google/uuid"
 	"github.com/tidwall/gjson"
 
 	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/receiver/event"
 )
 
 // unknownType is the type of events that do not say theirs.
 const unknownType = "unknown"
 
+// place is where a value stands in a JSON body: below which of the document's
+// own names, and, if the path goes on, where below that.
+type place struct {
+	slot int
+	rest string // in the library's syntax; empty for the value itself
+}
+
+// outline is the names at the top of JSON bodies that anybody asks for. All of
+// them are found in one pass over a body.
+type outline struct{ names []string }
+
+// place returns the place that a path $.a.b stands for. The grammar of JSONPath
+// leaves nothing in it that the library would read as a wildcard or a modifier.
+func (o *outline) place(path string) place {
+	name, rest, _ := strings.Cut(strings.TrimPrefix(path, "$."), ".")
+	slot := slices.Index(o.names, name)
+	if slot < 0 {
+		slot = len(o.names)
+		o.names = append(o.names, name)
+	}
+	return place{slot, rest}
+}
+
+// document is what a body holds of an outline. It shares the body's memory.
+type document struct{ values []gjson.Result }
+
+// documents lends documents for the time of one request.
+type documents struct{ pool sync.Pool }
+
+func (p *documents) get() *document {
+	if d, ok := p.pool.Get().(*document); ok {
+		return d
+	}
+	return new(document)
+}
+
+func (p *documents) put(d *document) {
+	clear(d.values)
+	p.pool.Put(d)
+}
+
+// read finds the outline's names in a body; of a name that stands twice, the
+// first counts. A body that is no JSON object holds nothing.
+func (d *document) read(o *outline, body []byte) {
+	d.values = d.values[:0]
+	for range o.names {
+		d.values = append(d.values, gjson.Result{})
+	}
+	if !isObject(body) {
+		return
+	}
+	missing := len(o.names)
+	// The library works on strings. This one is not written to while it is in use,
+	// and to copy each body would cost as much as to read it.
+	text := unsafe.String(unsafe.SliceData(body), len(body))
+	gjson.Parse(text).ForEach(func(key, value gjson.Result) bool {
+		if i := slices.Index(o.names, key.Str); i >= 0 && !d.values[i].Exists() {
+			d.values[i] = value
+			missing--
+		}
+		return missing > 0
+	})
+}
+
+func isObject(body []byte) bool {
+	for _, c := range body {
+		switch c {
+		case ' ', '\t', '\r', '\n':
+			continue
+		}
+		return c == '{'
+	}
+	return false
+}
+
+func (d *document) at(p place) gjson.Result {
+	v := d.values[p.slot]
+	switch {
+	case p.rest == "":
+		return v
+	case v.IsObject():
+		return v.Get(p.rest)
+	}
+	return gjson.Result{}
+}
+
 // field is where a value is found; the first source that holds one is taken.
 type field []fieldSource
 
 type fieldSource struct {
 	header string // canonical
-	path   string // in gjson's syntax
+	inBody bool
+	place  place
 	value  string
 }
 
-func newField(sources []v1alpha1.FieldSource) field {
+func newField(sources []v1alpha1.FieldSource, o *outline) field {
 	var f field
 	for _, s := range sources {
-		f = append(f, fieldSource{header: http.CanonicalHeaderKey(string(s.Header)), path: bodyPath(string(s.JSONPath)), value: s.Value})
+		fs := fieldSource{header: http.CanonicalHeaderKey(string(s.Header)), value: s.Value}
+		if s.JSONPath != "" {
+			fs.inBody, fs.place = true, o.place(string(s.JSONPath))
+		}
+		f = append(f, fs)
 	}
 	return f
 }
 
-// bodyPath turns $.a.b into the library's a.b. The grammar of JSONPath leaves
-// nothing in it that the library would read as a wildcard or a modifier.
-func bodyPath(p string) string { return strings.TrimPrefix(p, "$.") }
-
-func (f field) find(h http.Header, body []byte) string {
+func (f field) find(h http.Header, d *document) string {
 	for i := range f {
 		switch s := &f[i]; {
 		case s.header != "":
 			if v := h[s.header]; len(v) > 0 && v[0] != "" {
 				return v[0]
 			}
-		case s.path != "":
-			if v := lookup(body, s.path); v.Exists() && v.Type != gjson.Null && !v.IsObject() && !v.IsArray() {
+		case s.inBody:
+			if v := d.at(s.place); v.Exists() && v.Type != gjson.Null && !v.IsObject() && !v.IsArray() {
 				return v.String()
 			}
 		default:
@@ -58,34 +149,31 @@ func (f field) find(h http.Header, body []byte) string {
 	return ""
 }
 
-// lookup finds a place in a JSON object. A body of another shape holds nothing.
-func lookup(body []byte, path string) gjson.Result {
-	for _, c := range body {
-		switch c {
-		case ' ', '\t', '\r', '\n':
-			continue
-		case '{':
-			return gjson.GetBytes(body, path)
-		}
-		break
-	}
-	return gjson.Result{}
-}
-
 // shape tells bodies of one hook by what they hold.
 type shape struct {
 	hook            string
-	present, absent []string
+	present, absent []place
 }
 
-func (s *shape) matches(body []byte) bool {
+func newShape(hook string, m *api.BodyShape, o *outline) shape {
+	s := shape{hook: hook}
+	for _, p := range m.Present {
+		s.present = append(s.present, o.place(string(p)))
+	}
+	for _, p := range m.Absent {
+		s.absent = append(s.absent, o.place(string(p)))
+	}
+	return s
+}
+
+func (s *shape) matches(d *document) bool {
 	for _, p := range s.absent {
-		if lookup(body, p).Exists() {
+		if d.at(p).Exists() {
 			return false
 		}
 	}
 	for _, p := range s.present {
-		if !lookup(body, p).Exists() {
+		if !d.at(p).Exists() {
 			return false
 		}
 	}
@@ -98,8 +186,8 @@ type classifier struct {
 	headers                         []string // canonical
 }
 
-func newClassifier(f v1alpha1.EventFields) *classifier {
-	c := &classifier{id: newField(f.ID), typ: newField(f.Type), subject: newField(f.Subject), time: newField(f.Time), attempt: newField(f.Attempt)}
+func newClassifier(f v1alpha1.EventFields, o *outline) *classifier {
+	c := &classifier{id: newField(f.ID, o), typ: newField(f.Type, o), subject: newField(f.Subject, o), time: newField(f.Time, o), attempt: newField(f.Attempt, o)}
 	for _, h := range f.Headers {
 		c.headers = append(c.headers, http.CanonicalHeaderKey(string(h)))
 	}
@@ -108,9 +196,9 @@ func newClassifier(f v1alpha1.EventFields) *classifier {
 
 // event makes the event of a verified request; named is whether the request
 // itself gave the id. The event shares body's memory.
-func (c *classifier) event(rt *route, h http.Header, body []byte, now time.Time) (e *event.Event, named bool, err error) {
+func (c *classifier) event(rt *route, h http.Header, body []byte, d *document, now time.Time) (e *event.Event, named bool, err error) {
 	e = &event.Event{
-		ID: c.id.find(h, body), Hook: rt.hook, Type: c.typ.find(h, body), Subject: c.subject.find(h, body),
+		ID: c.id.find(h, d), Hook: rt.hook, Type: c.typ.find(h, d), Subject: c.subject.find(h, d),
 		ContentType: h.Get("Content-Type"), ReceivedAt: now, Body: body,
 	}
 	if e.Type == "" {
@@ -123,13 +211,15 @@ func (c *classifier) event(rt *route, h http.Header, body []byte, now time.Time)
 		}
 		e.ID = id.String()
 	}
-	if t := c.time.find(h, body); t != "" && len(t) <= 64 {
+	if t := c.time.find(h, d); t != "" && len(t) <= 64 {
 		if _, err := time.Parse(time.RFC3339, t); err == nil {
 			e.Time = t
 		}
 	}
-	if a, err := strconv.ParseInt(c.attempt.find(h, body), 10, 32); err == nil && a > 0 {
-		e.Attempt = int(a)
+	if text := c.attempt.find(h, d); text != "" { // an error would cost an allocation
+		if a, err := strconv.ParseInt(text, 10, 32); err == nil && a > 0 {
+			e.Attempt = int(a)
+		}
 	}
 	for _, name := range c.headers {
 		for _, v := range h[name] {

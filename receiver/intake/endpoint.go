@@ -33,6 +33,7 @@ type endpoint struct {
 	inflated  bool
 	routes    map[string]*route
 	replies   replies
+	outline   outline // of all that is asked of bodies
 	class     *classifier
 	dedup     queue.Dedup
 	byID      bool
@@ -57,7 +58,7 @@ func newEndpoint(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys) (
 		return nil, fmt.Errorf("reading event.dedup.window: %w", err)
 	}
 	ep := &endpoint{
-		keys: keys, inflated: scheme.SignsInflated(), replies: newReplies(c.Replies), class: newClassifier(c.Event),
+		keys: keys, inflated: scheme.SignsInflated(), replies: newReplies(c.Replies),
 		dedup:    queue.Dedup{Key: dedupKeys[c.Event.Dedup.Key], Window: window},
 		byID:     c.Event.Dedup.Key == api.DedupID,
 		resolver: source.NewResolver(c.Sources.TrustedProxies), listed: source.NewSet(c.Sources.Ranges),
@@ -74,7 +75,8 @@ func newEndpoint(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys) (
 	for _, r := range c.Ignore {
 		ep.ignore = append(ep.ignore, ignoreRule{r.Name, canonical(r.Present), canonical(r.Absent)})
 	}
-	ep.routes, err = newRoutes(c)
+	ep.class = newClassifier(c.Event, &ep.outline)
+	ep.routes, err = newRoutes(c, &ep.outline)
 	return ep, err
 }
 
@@ -83,13 +85,13 @@ var dedupKeys = map[api.DedupKey]queue.DedupKey{
 }
 
 // newRoutes lays the profile's hooks out below the endpoint's path.
-func newRoutes(c *v1alpha1.Config) (map[string]*route, error) {
+func newRoutes(c *v1alpha1.Config, outline *outline) (map[string]*route, error) {
 	routes := map[string]*route{}
 	for i, h := range c.Hooks {
 		var others []shape
 		for _, o := range c.Hooks {
 			if o.Name != h.Name && o.Match != nil {
-				others = append(others, newShape(o.Name, o.Match))
+				others = append(others, newShape(o.Name, o.Match, outline))
 			}
 		}
 		for _, p := range h.Paths {
@@ -108,17 +110,6 @@ func eventType(t string) string {
 		return unknownType
 	}
 	return t
-}
-
-func newShape(hook string, m *api.BodyShape) shape {
-	s := shape{hook: hook}
-	for _, p := range m.Present {
-		s.present = append(s.present, bodyPath(string(p)))
-	}
-	for _, p := range m.Absent {
-		s.absent = append(s.absent, bodyPath(string(p)))
-	}
-	return s
 }
 
 // route finds what is served at a request's path. A slash at the end is let

@@ -56,15 +56,16 @@ type Options struct {
 
 // Handler serves one endpoint's hooks. It answers 503 until Update was called.
 type Handler struct {
-	o        Options
-	ep       atomic.Pointer[endpoint]
-	inFlight atomic.Int64 // in ServeHTTP
-	reading  atomic.Int64 // past the checks that need no body
-	draining atomic.Bool
-	bodies   buffers
-	inflater inflater
-	samples  *rate.Limiter
-	failures *rate.Limiter
+	o         Options
+	ep        atomic.Pointer[endpoint]
+	inFlight  atomic.Int64 // in ServeHTTP
+	reading   atomic.Int64 // past the checks that need no body
+	draining  atomic.Bool
+	bodies    buffers
+	inflater  inflater
+	documents documents
+	samples   *rate.Limiter
+	failures  *rate.Limiter
 }
 
 // Unlisted requests that are verified in Enforce, a second: enough to notice
@@ -256,13 +257,16 @@ func (q *request) verify(body []byte) error {
 
 // store classifies a verified body and appends its event.
 func (q *request) store(body []byte) error {
+	doc := q.h.documents.get()
+	defer q.h.documents.put(doc)
+	doc.read(&q.ep.outline, body)
 	for i := range q.route.others {
-		if s := &q.route.others[i]; s.matches(body) {
+		if s := &q.route.others[i]; s.matches(doc) {
 			q.h.o.Observer.Misrouted(q.route.hook, s.hook, q.start)
 			return errMisrouted
 		}
 	}
-	e, named, err := q.ep.class.event(q.route, q.r.Header, body, q.start)
+	e, named, err := q.ep.class.event(q.route, q.r.Header, body, doc, q.start)
 	if err != nil {
 		return fmt.Errorf("classifying: %w", err)
 	}
