@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	stdlog "log"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -84,7 +83,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 func serve(ctx context.Context, f flags, stdout io.Writer, log *slog.Logger) error {
-	stdlog.SetOutput(io.Discard) // the HTTP client would print there what sinks send unasked
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // the HTTP client would print to package log what sinks send unasked
 	webhooks, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return fmt.Errorf("listening for webhooks: %w", err)

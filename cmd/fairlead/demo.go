@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-
 	"github.com/spf13/cobra"
 
 	"github.com/fairlead-dev/fairlead/cmd/fairlead/demo"
@@ -22,7 +20,7 @@ func newDemo() *cobra.Command {
 		Example: "  fairlead demo config/samples",
 		Args:    arguments(1, 64, "the paths of manifests, such as config/samples"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return demo.Run(cmd.Context(), args, demo.Program{Version: currentVersion(), Exit: os.Exit}, cmd.OutOrStdout())
+			return demo.Run(cmd.Context(), args, demo.Program{Version: currentVersion(), Exit: exit}, cmd.OutOrStdout())
 		},
 	}
 }

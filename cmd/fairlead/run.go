@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"os"
@@ -80,7 +79,7 @@ func (f *runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.W
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
 		return usagef("--log-level is %q; it must be one of debug, info, warn, error", f.level)
 	}
-	log.SetOutput(io.Discard) // the HTTP client would print there what sinks send unasked
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // the HTTP client would print to package log what sinks send unasked
 	listen, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return fmt.Errorf("listening for webhooks (choose another address with --listen): %w", err)
@@ -93,7 +92,7 @@ func (f *runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.W
 	defer stop()
 	return local.Run(ctx, local.Options{
 		Load: f.load(stdin), Watched: f.watched(), SecretsDir: f.secrets, Listen: listen, Admin: admin, DataDir: f.data, Stdout: stdout,
-		Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), Version: currentVersion(), Hurry: hurry, Exit: os.Exit,
+		Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), Version: currentVersion(), Hurry: hurry, Exit: exit,
 		Ready: func(all []manifest.Resolved) {
 			greet(stderr, all, listen.Addr(), admin.Addr(), f.data)
 			debug.FreeOSMemory() // checking manifests took far more than serving will

@@ -77,7 +77,7 @@ func (d *document) read(o *outline, body []byte) {
 	missing := len(o.names)
 	// The library works on strings. This one is not written to while it is in use,
 	// and to copy each body would cost as much as to read it.
-	text := unsafe.String(unsafe.SliceData(body), len(body))
+	text := unsafe.String(unsafe.SliceData(body), len(body)) //nolint:gosec // audited: see above
 	gjson.Parse(text).ForEach(func(key, value gjson.Result) bool {
 		if i := slices.Index(o.names, key.Str); i >= 0 && !d.values[i].Exists() {
 			d.values[i] = value

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 )
 
 func TestRateLimits(t *testing.T) {
