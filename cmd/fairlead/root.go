@@ -60,7 +60,7 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDemo(), newRanges(), newRun(), newSend(), newValidate(), newVersion())
+	root.AddCommand(newDemo(), newRanges(), newRender(), newRun(), newSend(), newValidate(), newVersion())
 	return root
 }
 
