@@ -22,13 +22,16 @@ import (
 // TestMain lets the test binary stand for this program and for the product: the
 // runner starts both as processes.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-test.") {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
 		var err error
-		if os.Args[1] == "run" {
-			err = fakeReceiver(ctx, os.Args[2:])
-		} else {
+		switch os.Args[1] {
+		case "render":
+			err = fakeRender(os.Args[3])
+		case "--config":
+			err = fakeReceiver(ctx, os.Args[1:])
+		default:
 			err = dispatch(ctx, os.Args[1:])
 		}
 		if err != nil {
@@ -39,12 +42,24 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// fakeReceiver does what the runner relies on: it takes the flags and manifest
-// of `fairlead run`, is ready, accepts, and delivers unless it is suspended.
+// fakeRender prints the manifest as the configuration.
+func fakeRender(file string) error {
+	manifest, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(manifest)
+	return err
+}
+
+// fakeReceiver does what the runner relies on: it takes the flags of the
+// receiver, is ready, accepts, and delivers unless it is suspended.
 func fakeReceiver(ctx context.Context, args []string) error {
-	fs := flags("run")
-	file, listen, admin := fs.String("f", "", ""), fs.String("listen", "", ""), fs.String("admin", "", "")
+	fs := flags("receiver")
+	file, listen, admin := fs.String("config", "", ""), fs.String("listen", "", ""), fs.String("telemetry-listen", "", "")
 	fs.String("data-dir", "", "")
+	fs.String("secrets-dir", "", "")
+	fs.Bool("allow-loopback-sinks", false, "")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -92,7 +107,7 @@ func quick(t *testing.T) *bench {
 // TestRun measures the yardstick and a made-up product, twice.
 func TestRun(t *testing.T) {
 	b := quick(t)
-	o := &options{fairlead: b.self, against: b.self}
+	o := &options{fairlead: b.self, receiver: b.self, against: b.self, againstReceiver: b.self}
 	systems := o.systems(b)
 	if err := rotate(t.Context(), io.Discard, systems, 2); err != nil {
 		t.Fatal(err)
@@ -123,7 +138,7 @@ func TestRun(t *testing.T) {
 // it said, and leaves no process behind.
 func TestRunBroken(t *testing.T) {
 	b := quick(t)
-	_, err := b.accept(t.Context(), b.dir+"/nothing")
+	_, err := b.accept(t.Context(), programs{b.self, b.dir + "/nothing"})
 	if err == nil {
 		t.Fatal("a program that is not there was measured")
 	}

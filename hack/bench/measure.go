@@ -85,8 +85,8 @@ func (b *bench) yardstick(ctx context.Context) (figures, error) {
 }
 
 // accept measures a receiver whose deliveries wait.
-func (b *bench) accept(ctx context.Context, binary string) (figures, error) {
-	r, err := b.startReceiver(ctx, binary, false)
+func (b *bench) accept(ctx context.Context, p programs) (figures, error) {
+	r, err := b.startReceiver(ctx, p, false)
 	if err != nil {
 		return figures{}, err
 	}
@@ -223,7 +223,7 @@ func (r *receiver) stop() {
 
 // startReceiver starts a sink and a receiver, as a user does, and waits until
 // both are ready.
-func (b *bench) startReceiver(ctx context.Context, binary string, deliver bool) (*receiver, error) {
+func (b *bench) startReceiver(ctx context.Context, p programs, deliver bool) (*receiver, error) {
 	addrs, err := freeAddrs(ctx, 3)
 	if err != nil {
 		return nil, err
@@ -243,9 +243,14 @@ func (b *bench) startReceiver(ctx context.Context, binary string, deliver bool) 
 		r.sink.stop()
 		return nil, err
 	}
+	argv, err := p.receiverArgs(ctx, r.data, manifest, b.secret)
+	if err != nil {
+		r.sink.stop()
+		return nil, err
+	}
 	begin := time.Now()
-	r.process, err = start(ctx, b.dir, "receiver", b.secret, binary, "run", "-f", manifest,
-		"--listen", r.addr, "--admin", addrs[1], "--data-dir", filepath.Join(r.data, "queue"))
+	r.process, err = start(ctx, b.dir, "receiver", b.secret,
+		append(argv, "--listen", r.addr, "--telemetry-listen", addrs[1])...)
 	if err != nil {
 		r.sink.stop()
 		return nil, err
@@ -260,8 +265,8 @@ func (b *bench) startReceiver(ctx context.Context, binary string, deliver bool) 
 
 // deliver measures a receiver that accepts as fast as it can and delivers to one
 // HTTP sink meanwhile, and then lets it finish.
-func (b *bench) deliver(ctx context.Context, binary string) (figures, error) {
-	r, err := b.startReceiver(ctx, binary, true)
+func (b *bench) deliver(ctx context.Context, p programs) (figures, error) {
+	r, err := b.startReceiver(ctx, p, true)
 	if err != nil {
 		return figures{}, err
 	}

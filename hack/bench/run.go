@@ -18,6 +18,7 @@ var errMissed = errors.New("a figure misses what it must reach")
 // options are the flags of run.
 type options struct {
 	fairlead, receiver, against string
+	againstReceiver             string // beside against
 	rounds                      int
 	each                        time.Duration
 	dir, root                   string
@@ -28,9 +29,9 @@ type options struct {
 func parseOptions(args []string) (options, error) {
 	var o options
 	fs := flags("run")
-	fs.StringVar(&o.fairlead, "fairlead", "../../bin/fairlead", "the program whose `run` is measured")
-	fs.StringVar(&o.receiver, "receiver", "../../bin/receiver", "the receiver's program, for its size")
-	fs.StringVar(&o.against, "against", "", "another fairlead program, measured in the same rounds and compared")
+	fs.StringVar(&o.fairlead, "fairlead", "../../bin/fairlead", "the tool, which makes the receiver's configuration")
+	fs.StringVar(&o.receiver, "receiver", "../../bin/receiver", "the receiver, which is measured")
+	fs.StringVar(&o.against, "against", "", "another fairlead program, with its receiver beside it, measured in the same rounds and compared")
 	fs.IntVar(&o.rounds, "rounds", 3, "how many rounds; the order of the systems rotates")
 	fs.DurationVar(&o.each, "duration", 3*time.Second, "how long each load is counted")
 	fs.StringVar(&o.dir, "dir", "", "folder on the disk to measure (default: a new one among temporary files)")
@@ -75,14 +76,14 @@ func (o *options) systems(b *bench) []*system {
 	if o.yardstickOnly {
 		return all
 	}
-	add := func(suffix, binary string) {
+	add := func(suffix string, p programs) {
 		all = append(all,
-			&system{name: nameAccept + suffix, measure: func(ctx context.Context) (figures, error) { return b.accept(ctx, binary) }},
-			&system{name: nameDeliver + suffix, measure: func(ctx context.Context) (figures, error) { return b.deliver(ctx, binary) }})
+			&system{name: nameAccept + suffix, measure: func(ctx context.Context) (figures, error) { return b.accept(ctx, p) }},
+			&system{name: nameDeliver + suffix, measure: func(ctx context.Context) (figures, error) { return b.deliver(ctx, p) }})
 	}
-	add("", o.fairlead)
+	add("", programs{o.fairlead, o.receiver})
 	if o.against != "" {
-		add(suffixB, o.against)
+		add(suffixB, programs{o.against, o.againstReceiver})
 	}
 	return all
 }
@@ -106,6 +107,7 @@ func runVerb(ctx context.Context, args []string) error {
 			}
 		}
 	}
+	o.againstReceiver = filepath.Join(filepath.Dir(o.against), "receiver")
 	b, err := newBench(dir, o.each)
 	if err != nil {
 		return err
