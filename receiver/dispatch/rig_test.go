@@ -1,7 +1,6 @@
 package dispatch_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	"github.com/fairlead-dev/fairlead/receiver/dispatch"
 	"github.com/fairlead-dev/fairlead/receiver/event"
+	"github.com/fairlead-dev/fairlead/receiver/sink/sinktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -110,29 +110,12 @@ type rig struct {
 	*dispatch.Runner
 	queue *consumer
 	seen  *seen
-	log   *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log   *sinktest.Log
 }
 
 // start runs a Runner until the test ends, and then checks the ledger.
 func start(t testing.TB, edit func(*dispatch.Options)) *rig {
-	g := &rig{queue: newConsumer(t), seen: &seen{}, log: &lockedBuffer{}}
+	g := &rig{queue: newConsumer(t), seen: &seen{}, log: &sinktest.Log{}}
 	o := dispatch.Options{Sink: "app", Consumer: g.queue, Observer: g.seen, Logger: slog.New(slog.NewTextHandler(g.log, nil))}
 	if edit != nil {
 		edit(&o)

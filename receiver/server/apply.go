@@ -85,6 +85,7 @@ func (r *Receiver) apply(snap *reload.Snapshot) error {
 		return err
 	}
 	r.router.Store(newRouter(c))
+	r.config.Store(c)
 	r.queue.SetLimits(queueLimits(c))
 	if err := r.setSinks(snap); err != nil {
 		return err

@@ -56,6 +56,7 @@ type Receiver struct {
 	intake  *intake.Handler
 	metrics *admin.Metrics
 	router  atomic.Pointer[filter.Router]
+	config  atomic.Pointer[v1alpha1.Config]
 	appends appendWatch
 
 	// mu guards what a reload replaces.
@@ -120,12 +121,9 @@ func (r *Receiver) start(snap *reload.Snapshot) error {
 // ServeHTTP answers the provider.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.intake.ServeHTTP(w, req) }
 
-// Config returns the configuration in use. It must not be changed.
-func (r *Receiver) Config() *v1alpha1.Config {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.state.snapshot.Config
-}
+// Config returns the configuration in use. It must not be changed. It takes no
+// lock: requests ask for it, and must not wait for a sink that a change removes.
+func (r *Receiver) Config() *v1alpha1.Config { return r.config.Load() }
 
 func (r *Receiver) dirs() []string { return reload.Dirs(r.Config()) }
 

@@ -1,13 +1,11 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/fairlead-dev/fairlead/receiver/reload"
 	"github.com/fairlead-dev/fairlead/receiver/server"
 	"github.com/fairlead-dev/fairlead/receiver/server/servertest"
+	"github.com/fairlead-dev/fairlead/receiver/sink/sinktest"
 )
 
 func TestMain(m *testing.M) {
@@ -38,31 +37,14 @@ type receiver struct {
 	source   *reload.Memory
 	stop     context.CancelFunc
 	done     chan error
-	log      *lockedBuffer
+	log      *sinktest.Log
 	receiver *server.Receiver
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // start runs a receiver; it is stopped at the end of the test if it still runs.
 func start(t testing.TB, dir string, c *v1alpha1.Config, secrets map[string][]byte) *receiver {
 	t.Helper()
-	r := &receiver{t: t, source: reload.NewMemory(servertest.Encode(t, c), secrets), done: make(chan error, 1), log: &lockedBuffer{}}
+	r := &receiver{t: t, source: reload.NewMemory(servertest.Encode(t, c), secrets), done: make(chan error, 1), log: &sinktest.Log{}}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	reg := prometheus.NewRegistry()
 	var err error

@@ -1,14 +1,12 @@
 package sinktest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -78,7 +76,7 @@ func tree(err error) []error {
 
 // captureLogs collects what goes to the process's loggers until the test ends.
 func captureLogs(t *testing.T) func() string {
-	var b lockedBuffer
+	var b Log
 	logger, out, flags := slog.Default(), log.Writer(), log.Flags()
 	slog.SetDefault(slog.New(slog.NewTextHandler(&b, nil)))
 	log.SetOutput(&b)
@@ -88,21 +86,4 @@ func captureLogs(t *testing.T) func() string {
 		log.SetFlags(flags)
 	})
 	return b.String
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
