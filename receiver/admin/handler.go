@@ -7,12 +7,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/fairlead-dev/fairlead/api/statusz"
 )
 
 // Source is what the telemetry pages show.
 type Source struct {
 	Gatherer prometheus.Gatherer
-	Status   func() Status
+	Status   func() statusz.Page
 	// Live returns an error when the process cannot work any more and should be
 	// started anew.
 	Live func() error
@@ -37,7 +39,7 @@ func answer(w http.ResponseWriter, err error) {
 	_, _ = w.Write([]byte("ok\n")) // the prober is gone if this fails
 }
 
-func writeReady(w http.ResponseWriter, s Status) {
+func writeReady(w http.ResponseWriter, s statusz.Page) {
 	var why []string
 	for _, e := range s.Endpoints {
 		if !e.Ready {
@@ -51,7 +53,7 @@ func writeReady(w http.ResponseWriter, s Status) {
 	answer(w, nil)
 }
 
-func writeStatus(w http.ResponseWriter, s Status) {
+func writeStatus(w http.ResponseWriter, s statusz.Page) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fairlead-dev/fairlead/api/statusz"
 	"github.com/fairlead-dev/fairlead/receiver/intake"
 )
 
@@ -44,7 +45,7 @@ type seen struct {
 	entries       sync.Map // name -> *entryUse
 	unlistedValid atomic.Int64
 	mu            sync.Mutex
-	wrong         map[[2]string]Misrouted
+	wrong         map[[2]string]statusz.Misrouted
 }
 
 type entryUse struct {
@@ -68,10 +69,10 @@ func (s *seen) misrouted(hook, other string, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.wrong == nil {
-		s.wrong = map[[2]string]Misrouted{}
+		s.wrong = map[[2]string]statusz.Misrouted{}
 	}
 	k := [2]string{hook, other}
-	s.wrong[k] = Misrouted{Hook: hook, Shape: other, Count: s.wrong[k].Count + 1, Last: at.UTC()}
+	s.wrong[k] = statusz.Misrouted{Hook: hook, Shape: other, Count: s.wrong[k].Count + 1, Last: at.UTC()}
 }
 
 // LastUsed is when a Secret entry last verified a request; zero if it never
@@ -93,13 +94,13 @@ func (m *Metrics) LastUnlistedValid() time.Time {
 }
 
 // MisroutedSeen lists the pairs of hooks that were mixed up.
-func (m *Metrics) MisroutedSeen() []Misrouted {
+func (m *Metrics) MisroutedSeen() []statusz.Misrouted {
 	m.seen.mu.Lock()
 	defer m.seen.mu.Unlock()
-	var out []Misrouted
+	var out []statusz.Misrouted
 	for _, w := range m.seen.wrong {
 		out = append(out, w)
 	}
-	slices.SortFunc(out, func(a, b Misrouted) int { return strings.Compare(a.Hook+" "+a.Shape, b.Hook+" "+b.Shape) })
+	slices.SortFunc(out, func(a, b statusz.Misrouted) int { return strings.Compare(a.Hook+" "+a.Shape, b.Hook+" "+b.Shape) })
 	return out
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fairlead-dev/fairlead/api/statusz"
 	"github.com/fairlead-dev/fairlead/receiver/admin"
 )
 
@@ -99,7 +100,7 @@ func (s *process) webhooks() *http.Server {
 func (s *process) telemetry() *http.Server {
 	h := admin.NewHandler(admin.Source{
 		Gatherer: s.o.Gatherer,
-		Status: func() admin.Status {
+		Status: func() statusz.Page {
 			return ProcessStatus(s.o.Version, s.started, s.draining.Load(), s.o.Receivers)
 		},
 		Live: s.live,

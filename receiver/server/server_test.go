@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
-	"github.com/fairlead-dev/fairlead/receiver/admin"
+	"github.com/fairlead-dev/fairlead/api/statusz"
 	"github.com/fairlead-dev/fairlead/receiver/reload"
 	"github.com/fairlead-dev/fairlead/receiver/server"
 	"github.com/fairlead-dev/fairlead/receiver/server/servertest"
@@ -82,9 +82,9 @@ func (r *receiver) end() {
 	}
 }
 
-func (r *receiver) status() admin.EndpointStatus {
+func (r *receiver) status() statusz.Endpoint {
 	r.t.Helper()
-	var s admin.Status
+	var s statusz.Page
 	if err := json.Unmarshal([]byte(r.get("/statusz")), &s); err != nil {
 		r.t.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	"github.com/fairlead-dev/fairlead/api/statusz"
 	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
-	"github.com/fairlead-dev/fairlead/receiver/admin"
 	"github.com/fairlead-dev/fairlead/receiver/dispatch"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
 	"github.com/fairlead-dev/fairlead/receiver/reload"
@@ -144,10 +144,10 @@ func (r *Receiver) stopSinks(patience time.Duration) {
 	all.Wait()
 }
 
-func (s *runningSink) status(name string, q queue.SinkStats, now time.Time) admin.SinkStatus {
+func (s *runningSink) status(name string, q queue.SinkStats, now time.Time) statusz.Sink {
 	st := s.runner.State()
-	out := admin.SinkStatus{Name: name, State: string(st.Phase), Reason: s.pending, ConsecutiveFailures: int(st.ConsecutiveFailures),
-		LastSuccess: admin.When(st.LastSuccess), Queued: q.Queued, QueuedBytes: q.QueuedBytes, DeadLetters: q.DeadLetters}
+	out := statusz.Sink{Name: name, State: string(st.Phase), Reason: s.pending, ConsecutiveFailures: int(st.ConsecutiveFailures),
+		LastSuccess: statusz.When(st.LastSuccess), Queued: q.Queued, QueuedBytes: q.QueuedBytes, DeadLetters: q.DeadLetters}
 	if st.Phase == dispatch.Failing {
 		out.Reason = st.LastError
 	}

@@ -3,23 +3,23 @@ package server
 import (
 	"time"
 
-	"github.com/fairlead-dev/fairlead/receiver/admin"
+	"github.com/fairlead-dev/fairlead/api/statusz"
 )
 
 // Status returns what holds for the endpoint now.
-func (r *Receiver) Status() admin.EndpointStatus {
+func (r *Receiver) Status() statusz.Endpoint {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.state.snapshot.Config
 	stats := r.queue.Stats()
-	s := admin.EndpointStatus{
+	s := statusz.Endpoint{
 		Namespace: c.Endpoint.Namespace, Name: c.Endpoint.Name, Path: c.Path, Suspend: string(c.Suspend),
-		Config: admin.ConfigStatus{Generation: c.Endpoint.Generation, Provider: c.Provider.Name,
+		Config: statusz.Config{Generation: c.Endpoint.Generation, Provider: c.Provider.Name,
 			ProfileRevision: c.Provider.Revision, LoadedAt: r.state.loadedAt.UTC(), Error: r.state.refused},
 		Secret: r.secretStatus(),
-		Sources: admin.SourceStatus{Mode: string(c.Sources.Mode), Ranges: len(c.Sources.Ranges),
-			LastUnlistedValid: admin.When(r.metrics.LastUnlistedValid())},
-		Queue: admin.QueueStatus{Type: r.o.QueueType, QueuedBytes: stats.QueuedBytes, CapacityBytes: stats.Capacity,
+		Sources: statusz.Sources{Mode: string(c.Sources.Mode), Ranges: len(c.Sources.Ranges),
+			LastUnlistedValid: statusz.When(r.metrics.LastUnlistedValid())},
+		Queue: statusz.Queue{Type: r.o.QueueType, QueuedBytes: stats.QueuedBytes, CapacityBytes: stats.Capacity,
 			DeadLetterBytes: stats.DeadLetterBytes, DeadLetterCapacityBytes: stats.DeadLetterCapacity,
 			StoredEvents: stats.Events, StoredBytes: stats.Bytes, SyncedBeforeReply: true},
 		Misrouted: r.metrics.MisroutedSeen(),
@@ -45,11 +45,11 @@ func (r *Receiver) notReady() string {
 	return ""
 }
 
-func (r *Receiver) secretStatus() admin.SecretStatus {
-	s := admin.SecretStatus{Missing: r.state.snapshot.Missing}
+func (r *Receiver) secretStatus() statusz.Secret {
+	s := statusz.Secret{Missing: r.state.snapshot.Missing}
 	for _, name := range r.state.keys.Usable() {
-		s.Entries = append(s.Entries, admin.EntryStatus{Name: name, Fingerprint: r.state.keys.Fingerprint(name),
-			LastUsed: admin.When(r.metrics.LastUsed(name))})
+		s.Entries = append(s.Entries, statusz.Entry{Name: name, Fingerprint: r.state.keys.Fingerprint(name),
+			LastUsed: statusz.When(r.metrics.LastUsed(name))})
 	}
 	for _, p := range r.state.problems {
 		if s.Problems == nil {
@@ -61,8 +61,8 @@ func (r *Receiver) secretStatus() admin.SecretStatus {
 }
 
 // ProcessStatus gathers the status of all endpoints that a process serves.
-func ProcessStatus(version string, started time.Time, draining bool, receivers []*Receiver) admin.Status {
-	s := admin.Status{Version: version, Started: started.UTC(), Draining: draining}
+func ProcessStatus(version string, started time.Time, draining bool, receivers []*Receiver) statusz.Page {
+	s := statusz.Page{Version: version, Started: started.UTC(), Draining: draining}
 	for _, r := range receivers {
 		s.Endpoints = append(s.Endpoints, r.Status())
 	}

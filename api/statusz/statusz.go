@@ -1,10 +1,12 @@
-package admin
+// Package statusz is the page /statusz of a receiver: receivers write it, and the
+// operator and people read it.
+package statusz
 
 import "time"
 
-// Status is the page /statusz: what holds in this receiver now. It names no
+// Page is the page /statusz: what holds in this receiver now. It names no
 // URL, no secret and no body. Times are UTC; ones that never were are left out.
-type Status struct {
+type Page struct {
 	// Version is the program's.
 	Version string `json:"version"`
 	// Started is when the process was ready to serve.
@@ -12,29 +14,29 @@ type Status struct {
 	// Draining is whether the process has been asked to stop.
 	Draining bool `json:"draining"`
 	// Endpoints are those that the process serves: one in a pod.
-	Endpoints []EndpointStatus `json:"endpoints"`
+	Endpoints []Endpoint `json:"endpoints"`
 }
 
-// EndpointStatus is what holds for one endpoint.
-type EndpointStatus struct {
-	Namespace string       `json:"namespace"`
-	Name      string       `json:"name"`
-	Path      string       `json:"path"`
-	Suspend   string       `json:"suspend"`
-	Ready     bool         `json:"ready"`
-	NotReady  string       `json:"notReady,omitempty"`
-	Config    ConfigStatus `json:"config"`
-	Secret    SecretStatus `json:"secret"`
-	Sources   SourceStatus `json:"sources"`
-	Sinks     []SinkStatus `json:"sinks"`
-	Queue     QueueStatus  `json:"queue"`
+// Endpoint is what holds for one endpoint.
+type Endpoint struct {
+	Namespace string  `json:"namespace"`
+	Name      string  `json:"name"`
+	Path      string  `json:"path"`
+	Suspend   string  `json:"suspend"`
+	Ready     bool    `json:"ready"`
+	NotReady  string  `json:"notReady,omitempty"`
+	Config    Config  `json:"config"`
+	Secret    Secret  `json:"secret"`
+	Sources   Sources `json:"sources"`
+	Sinks     []Sink  `json:"sinks"`
+	Queue     Queue   `json:"queue"`
 	// Misrouted lists hooks whose requests arrive at another hook's path: a URL was
 	// pasted into the wrong field at the provider.
 	Misrouted []Misrouted `json:"misrouted,omitempty"`
 }
 
-// ConfigStatus says which configuration is in use.
-type ConfigStatus struct {
+// Config says which configuration is in use.
+type Config struct {
 	Generation      int64     `json:"generation"`
 	Provider        string    `json:"provider"`
 	ProfileRevision string    `json:"profileRevision"`
@@ -43,9 +45,9 @@ type ConfigStatus struct {
 	Error string `json:"error,omitempty"`
 }
 
-// SecretStatus says which signing secrets are in use.
-type SecretStatus struct {
-	Entries []EntryStatus `json:"entries"`
+// Secret says which signing secrets are in use.
+type Secret struct {
+	Entries []Entry `json:"entries"`
 	// Missing lists entries that the endpoint names and the Secret lacks.
 	Missing []string `json:"missing,omitempty"`
 	// Problems says what is wrong with entries, by entry; the text holds none of
@@ -53,16 +55,16 @@ type SecretStatus struct {
 	Problems map[string]string `json:"problems,omitempty"`
 }
 
-// EntryStatus is one signing secret in use.
-type EntryStatus struct {
+// Entry is one signing secret in use.
+type Entry struct {
 	Name string `json:"name"`
 	// Fingerprint tells secrets apart; the secret cannot be found from it.
 	Fingerprint string     `json:"fingerprint"`
 	LastUsed    *time.Time `json:"lastUsed,omitempty"`
 }
 
-// SourceStatus says who may send.
-type SourceStatus struct {
+// Sources says who may send.
+type Sources struct {
 	Mode   string `json:"mode"`
 	Ranges int    `json:"ranges"`
 	// LastUnlistedValid is when an unlisted address last sent a valid signature:
@@ -70,8 +72,8 @@ type SourceStatus struct {
 	LastUnlistedValid *time.Time `json:"lastUnlistedValid,omitempty"`
 }
 
-// SinkStatus is what holds for one sink.
-type SinkStatus struct {
+// Sink is what holds for one sink.
+type Sink struct {
 	Name string `json:"name"`
 	// State is ok, failing, pending or suspended.
 	State string `json:"state"`
@@ -85,8 +87,8 @@ type SinkStatus struct {
 	DeadLetters         int64      `json:"deadLetters"`
 }
 
-// QueueStatus is what the queue holds, and what it survives.
-type QueueStatus struct {
+// Queue is what the queue holds, and what it survives.
+type Queue struct {
 	Type                    string `json:"type"`
 	QueuedBytes             int64  `json:"queuedBytes"`
 	CapacityBytes           int64  `json:"capacityBytes"`
