@@ -20,7 +20,7 @@ const mappedBits = 96
 // use, and when they change, which is zero for never. No names stand for all
 // regions; an unknown one is a Problem.
 func Ranges(p *v1alpha1.WebhookProvider, names []string, now time.Time) ([]SourceRange, time.Time, error) {
-	ep := filled(&v1alpha1.WebhookEndpoint{Spec: v1alpha1.WebhookEndpointSpec{Regions: names}})
+	ep := Filled(&v1alpha1.WebhookEndpoint{Spec: v1alpha1.WebhookEndpointSpec{Regions: names}})
 	r := &resolver{ep: ep, p: p, now: now}
 	all := r.ranges()
 	return all, r.nextChange(), errors.Join(r.problems...)

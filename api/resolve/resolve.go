@@ -64,7 +64,7 @@ func Problems(err error) []*Problem {
 // passed their CRD's schema and hold its defaults; p has passed provider.Check.
 // The error joins every Problem there is.
 func Resolve(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider, now time.Time) (*Result, error) {
-	ep = filled(ep)
+	ep = Filled(ep)
 	r := &resolver{ep: ep, p: p, now: now}
 	res := &Result{Ranges: r.ranges(), NextChange: r.nextChange()}
 	res.Config = &config.Config{
@@ -93,9 +93,9 @@ func Resolve(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider, now time
 	return res, nil
 }
 
-// filled returns a copy of ep in which no group of settings is missing. Defaults
+// Filled returns a copy of ep in which no group of settings is missing. Defaults
 // are the CRD's and are not repeated here: what it did not set stays zero.
-func filled(ep *v1alpha1.WebhookEndpoint) *v1alpha1.WebhookEndpoint {
+func Filled(ep *v1alpha1.WebhookEndpoint) *v1alpha1.WebhookEndpoint {
 	ep = ep.DeepCopy()
 	s := &ep.Spec
 	fill(&s.Sources)
@@ -103,7 +103,9 @@ func filled(ep *v1alpha1.WebhookEndpoint) *v1alpha1.WebhookEndpoint {
 	fill(&s.Queue.DeadLetters)
 	fill(&s.Exposure)
 	fill(&s.Limits)
+	fill(&s.NetworkPolicy)
 	fill(&s.Receiver)
+	fill(&s.Receiver.Resources)
 	fill(&s.Receiver.Drain)
 	for i := range s.Sinks {
 		fill(&s.Sinks[i].Delivery)
@@ -133,7 +135,7 @@ func (r *resolver) problem(field, format string, args ...any) {
 func (r *resolver) url() string {
 	e := r.ep.Spec.Exposure
 	if e.Host != "" {
-		return "https://" + e.Host + e.Path
+		return origin(e) + e.Path
 	}
 	for i := range r.p.Spec.Signatures {
 		if strings.Contains(r.p.Spec.Signatures[i].Content, "{url}") {
@@ -143,6 +145,30 @@ func (r *resolver) url() string {
 		}
 	}
 	return ""
+}
+
+// The ports that a URL need not name.
+const (
+	httpPort  = 80
+	httpsPort = 443
+)
+
+// origin returns scheme, host and port. Only a load balancer on a port other
+// than 443 is taken to speak plain HTTP: all else has a proxy that ends TLS.
+func origin(e *v1alpha1.Exposure) string {
+	port := int32(httpsPort)
+	if lb := e.LoadBalancer; lb != nil && lb.Port != 0 {
+		port = lb.Port
+	} else if e.Type == v1alpha1.ExposureLoadBalancer {
+		port = httpPort
+	}
+	switch port {
+	case httpsPort:
+		return "https://" + e.Host
+	case httpPort:
+		return "http://" + e.Host
+	}
+	return fmt.Sprintf("http://%s:%d", e.Host, port)
 }
 
 // duration reads a duration that the schema has checked.

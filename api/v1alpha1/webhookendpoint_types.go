@@ -12,7 +12,11 @@ import (
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=whe,categories=fairlead
 // +kubebuilder:printcolumn:name="Provider",type=string,JSONPath=`.spec.provider`
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.url`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Ranges",type=integer,JSONPath=`.status.sourceRangeCount`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Exposure",type=string,JSONPath=`.spec.exposure.type`,priority=1
 // +kubebuilder:printcolumn:name="Queue",type=string,JSONPath=`.spec.queue.type`,priority=1
 // +kubebuilder:printcolumn:name="Suspend",type=string,JSONPath=`.spec.suspend`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -46,6 +50,8 @@ type WebhookEndpointList struct {
 
 // WebhookEndpointSpec is what an endpoint shall be.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.receiver) || !has(self.receiver.autoscaling) || self.queue.type != 'Persistent'",message="a Persistent queue has a volume for each replica, so it cannot be scaled automatically; take out spec.receiver.autoscaling and set spec.receiver.replicas"
+// +kubebuilder:validation:XValidation:rule="self.queue.type != 'Persistent' || oldSelf.queue.type != 'Persistent' || (quantity(string(self.queue.capacity)).compareTo(quantity(string(oldSelf.queue.capacity))) == 0 && (has(self.queue.storageClassName) == has(oldSelf.queue.storageClassName)) && (!has(self.queue.storageClassName) || self.queue.storageClassName == oldSelf.queue.storageClassName))",message="capacity and storageClassName of a Persistent queue cannot change, because its volumes are made with them; make a new endpoint, move the provider's webhook to it, and delete this one when its queue is empty"
 // +kubebuilder:validation:XValidation:rule="self.queue.type == oldSelf.queue.type",message="spec.queue.type cannot change, because what is queued would be lost; make a new endpoint, move the provider's webhook to it, and delete this one when its queue is empty"
 type WebhookEndpointSpec struct {
 	// provider names the profile of the service that sends: a built-in one
@@ -103,6 +109,11 @@ type WebhookEndpointSpec struct {
 	// +default={}
 	// +optional
 	Receiver *Receiver `json:"receiver,omitempty"`
+
+	// networkPolicy says who reaches the receiver's pods, and whom they reach.
+	// +default={}
+	// +optional
+	NetworkPolicy *NetworkPolicy `json:"networkPolicy,omitempty"`
 
 	// suspend pauses a part of the endpoint. Deliveries: intake goes on and
 	// deliveries wait in the queue. Intake: every request is answered 503, and
@@ -417,6 +428,8 @@ const (
 )
 
 // Queue says how accepted events are kept until they are delivered.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.storageClassName) || self.type == 'Persistent'",message="storageClassName is for a Persistent queue; take it out, or set type to Persistent"
 type Queue struct {
 	// type is Ephemeral or Persistent; it cannot be changed. Both sync an event to
 	// disk before the provider is answered. Ephemeral survives a killed process, a
@@ -445,6 +458,14 @@ type Queue struct {
 	// +optional
 	DeadLetters *DeadLetters `json:"deadLetters,omitempty"`
 
+	// storageClassName is the storage class of a Persistent queue's volumes, of
+	// which each has three times the capacity. Unset means the cluster's default.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
+	StorageClassName string `json:"storageClassName,omitempty"`
+
 	// reclaim says what becomes of a Persistent queue's volumes when the endpoint
 	// is deleted.
 	// +default="Retain"
@@ -465,27 +486,6 @@ type DeadLetters struct {
 	// +default="Reject"
 	// +optional
 	WhenFull WhenFull `json:"whenFull,omitempty"`
-}
-
-// Exposure says under which URL the provider reaches the endpoint.
-type Exposure struct {
-	// host is the public host name, such as hooks.example.com. Providers that sign
-	// the URL need it, because the URL is never taken from a request.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
-	Host string `json:"host,omitempty"`
-
-	// path is the endpoint's path; the provider's further hooks lie below it.
-	// +default="/"
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^/([-._~0-9A-Za-z]+(/[-._~0-9A-Za-z]+)*)?$`
-	// +kubebuilder:validation:XValidation:rule="!self.split('/').exists(s, s == '.' || s == '..')",message="path must not have a segment '.' or '..'; write the path as clients send it"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/.well-known/fairlead')",message="paths below /.well-known/fairlead are the receiver's own; choose another"
-	// +optional
-	Path string `json:"path,omitempty"`
 }
 
 // Limits bounds what a request may cost.
@@ -514,43 +514,3 @@ type Limits struct {
 	RequestsPerSecondPerSource int32 `json:"requestsPerSecondPerSource,omitempty"`
 }
 
-// Receiver says how the receiver program runs.
-type Receiver struct {
-	// drain says how a receiver that is asked to stop takes its leave.
-	// +default={}
-	// +optional
-	Drain *Drain `json:"drain,omitempty"`
-}
-
-// Drain says how a receiver that is asked to stop takes its leave.
-type Drain struct {
-	// delay is how long a stopping receiver still accepts requests, because
-	// proxies learn late that it is going.
-	// +default="5s"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('5m')",message="must be at most 5m"
-	// +optional
-	Delay Duration `json:"delay,omitempty"`
-
-	// grace is how long, after the listener is closed, deliveries still go on.
-	// +default="60s"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('1h')",message="must be at most 1h"
-	// +optional
-	Grace Duration `json:"grace,omitempty"`
-}
-
-// WebhookEndpointStatus is what was last observed.
-type WebhookEndpointStatus struct {
-	// conditions say what holds for the endpoint.
-	// +optional
-	// +listType=map
-	// +listMapKey=type
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=16
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
-
-	// observedGeneration is the generation that the status speaks of; -1 until an
-	// operator has seen the object.
-	// +optional
-	// +kubebuilder:validation:Minimum=-1
-	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-}

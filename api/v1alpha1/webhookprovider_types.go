@@ -7,7 +7,9 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // addresses it sends.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=whp,categories=fairlead
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Checked",type=string,JSONPath=`.spec.provenance.checked`
 // +kubebuilder:printcolumn:name="Regions",type=string,JSONPath=`.spec.regions[*].name`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -22,6 +24,35 @@ type WebhookProvider struct {
 	// spec is the profile.
 	// +required
 	Spec WebhookProviderSpec `json:"spec,omitzero"`
+
+	// status is what was last observed.
+	// +default={"observedGeneration":-1}
+	// +optional
+	Status *WebhookProviderStatus `json:"status,omitempty"`
+}
+
+// WebhookProviderStatus is what was last observed.
+type WebhookProviderStatus struct {
+	// conditions say what holds for the profile. Ready: it can be used.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation that the status speaks of; -1 until an
+	// operator has seen the object.
+	// +optional
+	// +kubebuilder:validation:Minimum=-1
+	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
+
+	// revision is the digest of the specification, as sha256:…. Endpoints show the
+	// one that they use.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=71
+	Revision string `json:"revision,omitempty"`
 }
 
 // WebhookProviderList is a list of WebhookProviders.

@@ -1,0 +1,256 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// ExposureType says what brings requests to the receiver.
+//
+// +kubebuilder:validation:Enum=ClusterIP;LoadBalancer;Gateway;Ingress
+type ExposureType string
+
+// The values of ExposureType.
+const (
+	ExposureClusterIP    ExposureType = "ClusterIP"
+	ExposureLoadBalancer ExposureType = "LoadBalancer"
+	ExposureGateway      ExposureType = "Gateway"
+	ExposureIngress      ExposureType = "Ingress"
+)
+
+// Exposure says under which URL the provider reaches the endpoint.
+//
+// +kubebuilder:validation:XValidation:rule="(self.type == 'Gateway') == has(self.gateway)",message="gateway goes with type Gateway: set gateway.parentRefs for that type, and take gateway out for others"
+// +kubebuilder:validation:XValidation:rule="!has(self.ingress) || self.type == 'Ingress'",message="ingress is for type Ingress; take it out, or set type to Ingress"
+// +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || self.type == 'LoadBalancer'",message="loadBalancer is for type LoadBalancer; take it out, or set type to LoadBalancer"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.type == 'Ingress'",message="tls is for type Ingress; with a Gateway the listener has the certificate, and other types serve no TLS yet"
+// +kubebuilder:validation:XValidation:rule="!(self.type in ['Gateway', 'Ingress']) || has(self.host)",message="set host to the public host name: without it the route would take the requests of every host"
+type Exposure struct {
+	// type is what brings requests to the receiver. ClusterIP: nothing of ours, a
+	// proxy that you run. LoadBalancer: a Service of that type; the provider's
+	// address has to survive it, see externalTrafficPolicy of your cloud. Gateway:
+	// an HTTPRoute. Ingress: an Ingress. A change of the type removes what the old
+	// one made.
+	// +default="ClusterIP"
+	// +optional
+	Type ExposureType `json:"type,omitempty"`
+
+	// host is the public host name, such as hooks.example.com. Gateway and Ingress
+	// need it, and so do providers that sign the URL, because the URL is never
+	// taken from a request.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	Host string `json:"host,omitempty"`
+
+	// path is the endpoint's path; the provider's further hooks lie below it.
+	// +default="/"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^/([-._~0-9A-Za-z]+(/[-._~0-9A-Za-z]+)*)?$`
+	// +kubebuilder:validation:XValidation:rule="!self.split('/').exists(s, s == '.' || s == '..')",message="path must not have a segment '.' or '..'; write the path as clients send it"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/.well-known/fairlead')",message="paths below /.well-known/fairlead are the receiver's own; choose another"
+	// +optional
+	Path string `json:"path,omitempty"`
+
+	// gateway says to which Gateways the endpoint's HTTPRoute belongs.
+	// +optional
+	Gateway *GatewayExposure `json:"gateway,omitempty"`
+
+	// ingress says how the endpoint's Ingress is served.
+	// +optional
+	Ingress *IngressExposure `json:"ingress,omitempty"`
+
+	// loadBalancer says how the endpoint's Service of type LoadBalancer is made.
+	// +optional
+	LoadBalancer *LoadBalancerExposure `json:"loadBalancer,omitempty"`
+
+	// tls says with which certificate an Ingress serves the host.
+	// +optional
+	TLS *ExposureTLS `json:"tls,omitempty"`
+}
+
+// GatewayExposure says to which Gateways an endpoint's HTTPRoute belongs.
+type GatewayExposure struct {
+	// parentRefs lists the Gateways that shall route to the endpoint.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	ParentRefs []GatewayReference `json:"parentRefs,omitempty"`
+}
+
+// GatewayReference names a Gateway, or one of its listeners.
+type GatewayReference struct {
+	// name is the Gateway's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// namespace is the Gateway's namespace. Unset means the endpoint's own.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Namespace string `json:"namespace,omitempty"`
+
+	// sectionName is the name of a listener. Unset means all listeners that take
+	// the host.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
+	SectionName string `json:"sectionName,omitempty"`
+
+	// port is the port of the listeners. Unset means all ports.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+}
+
+// IngressExposure says how an endpoint's Ingress is served.
+type IngressExposure struct {
+	// className is the IngressClass. Unset means the cluster's default.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
+	ClassName string `json:"className,omitempty"`
+
+	// annotations are put on the Ingress. Only those that the operator's
+	// --allowed-annotations lists are taken; another one stalls the endpoint.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=32
+	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
+}
+
+// LoadBalancerExposure says how a Service of type LoadBalancer is made.
+type LoadBalancerExposure struct {
+	// className is the load balancer's class; it cannot be changed by Kubernetes
+	// once the Service is there. Unset means the cluster's default.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9A-Z]([-./_a-z0-9A-Z]*[a-z0-9A-Z])?$`
+	ClassName string `json:"className,omitempty"`
+
+	// port is the public port. The receiver itself speaks plain HTTP: set 443 only
+	// if the load balancer ends TLS, which its annotations say.
+	// +default=80
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	Port int32 `json:"port,omitempty"`
+
+	// annotations are put on the Service. Only those that the operator's
+	// --allowed-annotations lists are taken; another one stalls the endpoint.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=32
+	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
+}
+
+// AnnotationValue is the value of an annotation.
+//
+// +kubebuilder:validation:MaxLength=4096
+type AnnotationValue string
+
+// ExposureTLS names a certificate.
+type ExposureTLS struct {
+	// secretName is the Secret of type kubernetes.io/tls with the certificate and
+	// its key. The operator cannot read it; whoever serves TLS does.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
+	SecretName string `json:"secretName,omitempty"`
+}
+
+// EgressMode says whom the receiver's pods may reach.
+//
+// +kubebuilder:validation:Enum=Open;Sinks
+type EgressMode string
+
+// The values of EgressMode.
+const (
+	EgressOpen  EgressMode = "Open"
+	EgressSinks EgressMode = "Sinks"
+)
+
+// NetworkPolicy says who reaches the receiver's pods, and whom they reach. It
+// needs a network plugin that enforces NetworkPolicy. The node on which a pod
+// runs reaches it always: the kubelet probes from there.
+type NetworkPolicy struct {
+	// enabled is whether a NetworkPolicy is made. Without it the receiver alone
+	// refuses unlisted addresses.
+	// +default=true
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// ingressFrom lists who else reaches the webhook port: with Gateway and Ingress
+	// the proxy's pods, without which nothing gets in; with the other types your
+	// own proxies, those in spec.sources.trustedProxies included.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	IngressFrom []NetworkPeer `json:"ingressFrom,omitempty"`
+
+	// metricsFrom lists who reaches the telemetry port, such as Prometheus. The
+	// operator does in any case.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	MetricsFrom []NetworkPeer `json:"metricsFrom,omitempty"`
+
+	// healthCheckRanges are the CIDRs from which a load balancer checks the webhook
+	// port. Its documentation names them.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	HealthCheckRanges []CIDR `json:"healthCheckRanges,omitempty"`
+
+	// egress is Open (everything but link-local and metadata addresses) or Sinks
+	// (DNS and the sinks: a host inside the cluster opens its namespace, any other
+	// name opens public addresses on its port).
+	// +default="Open"
+	// +optional
+	Egress EgressMode `json:"egress,omitempty"`
+}
+
+// NetworkPeer is a group of pods, or a range of addresses.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.ipBlock) != (has(self.namespaceSelector) || has(self.podSelector))",message="set either ipBlock, or namespaceSelector and podSelector"
+type NetworkPeer struct {
+	// namespaceSelector selects namespaces; with podSelector, pods in them. An
+	// empty selector selects all namespaces.
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+
+	// podSelector selects pods: in the selected namespaces, or in the endpoint's
+	// own if namespaceSelector is unset.
+	// +optional
+	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
+
+	// ipBlock is a range of addresses.
+	// +optional
+	IPBlock *IPBlock `json:"ipBlock,omitempty"`
+}
+
+// IPBlock is a range of addresses without some of its parts.
+type IPBlock struct {
+	// cidr is the range.
+	// +required
+	CIDR CIDR `json:"cidr,omitempty"`
+
+	// except lists parts of the range that are left out.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Except []CIDR `json:"except,omitempty"`
+}
