@@ -55,6 +55,7 @@ func decode(data []byte) (*v1alpha1.WebhookProvider, error) {
 	if want := v1alpha1.GroupVersion.String(); p.APIVersion != want || p.Kind != kind {
 		return nil, fmt.Errorf("it is %q of %q, not %s of %s", p.Kind, p.APIVersion, kind, want)
 	}
+	p.Status = nil // what some cluster found is no part of a profile
 	return p, nil
 }
 

@@ -31,7 +31,7 @@ func TestParse(t *testing.T) {
 			[]string{"spec.ignore[0].colour", "spec.size"}, true},
 		"unknown at the root":  {text + "colour: blue\n", []string{"colour"}, true},
 		"unknown in metadata":  {strings.Replace(text, "metadata:", "metadata:\n  colour: blue", 1), []string{"metadata.colour"}, true},
-		"status":               {text + "status: {}\n", []string{"status"}, true},
+		"status":               {text + "status: {observedGeneration: 1}\n", nil, false}, // as kubectl get prints it
 		"other case":           {strings.Replace(text, "  signatures:", "  Signatures:", 1), []string{"spec.Signatures"}, true},
 		"labels":               {strings.Replace(text, "metadata:", "metadata:\n  labels: {any: thing}", 1), nil, false},
 		"field twice":          {strings.Replace(text, "    deadline: 1500ms", "    deadline: 1s\n    deadline: 2s", 1), nil, true},

@@ -212,9 +212,10 @@ func TestDefaults(t *testing.T) {
     delivery: {maxAttempts: 20, minBackoff: 1s, maxBackoff: 10m, maxAge: 72h, timeout: 10s, concurrency: 16, ordering: None}
   sources: {mode: Enforce}
   queue: {type: Ephemeral, capacity: 1Gi, retention: 24h, deadLetters: {capacity: 256Mi, whenFull: Reject}, reclaim: Retain}
-  exposure: {path: /}
+  exposure: {type: ClusterIP, path: /}
   limits: {maxBodyBytes: 1Mi}
-  receiver: {drain: {delay: 5s, grace: 60s}}
+  networkPolicy: {enabled: true, egress: Open}
+  receiver: {drain: {delay: 5s, grace: 60s}, resources: {requests: {cpu: 100m, memory: 128Mi}, limits: {memory: 512Mi}}}
   suspend: None
 status: {observedGeneration: -1}
 `)

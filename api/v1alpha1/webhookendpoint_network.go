@@ -17,11 +17,11 @@ const (
 
 // Exposure says under which URL the provider reaches the endpoint.
 //
-// +kubebuilder:validation:XValidation:rule="(self.type == 'Gateway') == has(self.gateway)",message="gateway goes with type Gateway: set gateway.parentRefs for that type, and take gateway out for others"
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'Gateway') == has(self.gateway)",message="gateway goes with type Gateway: set gateway.parentRefs for that type, and take gateway out for others"
 // +kubebuilder:validation:XValidation:rule="!has(self.ingress) || self.type == 'Ingress'",message="ingress is for type Ingress; take it out, or set type to Ingress"
 // +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || self.type == 'LoadBalancer'",message="loadBalancer is for type LoadBalancer; take it out, or set type to LoadBalancer"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.type == 'Ingress'",message="tls is for type Ingress; with a Gateway the listener has the certificate, and other types serve no TLS yet"
-// +kubebuilder:validation:XValidation:rule="!(self.type in ['Gateway', 'Ingress']) || has(self.host)",message="set host to the public host name: without it the route would take the requests of every host"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || !(self.type in ['Gateway', 'Ingress']) || has(self.host)",message="set host to the public host name: without it the route would take the requests of every host"
 type Exposure struct {
 	// type is what brings requests to the receiver. ClusterIP: nothing of ours, a
 	// proxy that you run. LoadBalancer: a Service of that type; the provider's
