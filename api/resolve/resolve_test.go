@@ -134,6 +134,43 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// TestURL holds which scheme and port the provider is told: only a load balancer
+// that is not on port 443 is without TLS.
+func TestURL(t *testing.T) {
+	type exposure = v1alpha1.Exposure
+	balancer := func(port int32) *v1alpha1.LoadBalancerExposure {
+		return &v1alpha1.LoadBalancerExposure{Port: port}
+	}
+	const host = "hooks.example.com"
+	for name, tt := range map[string]struct {
+		exposure exposure
+		want     string
+	}{
+		"no host":                  {exposure{Path: "/a"}, ""},
+		"no type":                  {exposure{Host: host, Path: "/a"}, "https://hooks.example.com/a"}, // as fairlead run may have it
+		"cluster IP":               {exposure{Type: v1alpha1.ExposureClusterIP, Host: host, Path: "/a"}, "https://hooks.example.com/a"},
+		"gateway":                  {exposure{Type: v1alpha1.ExposureGateway, Host: host, Path: "/a"}, "https://hooks.example.com/a"},
+		"ingress":                  {exposure{Type: v1alpha1.ExposureIngress, Host: host, Path: "/"}, "https://hooks.example.com/"},
+		"balancer":                 {exposure{Type: v1alpha1.ExposureLoadBalancer, Host: host, Path: "/a"}, "http://hooks.example.com/a"},
+		"balancer, default port":   {exposure{Type: v1alpha1.ExposureLoadBalancer, Host: host, Path: "/a", LoadBalancer: balancer(80)}, "http://hooks.example.com/a"},
+		"balancer, port not said":  {exposure{Type: v1alpha1.ExposureLoadBalancer, Host: host, Path: "/a", LoadBalancer: balancer(0)}, "http://hooks.example.com/a"},
+		"balancer with TLS":        {exposure{Type: v1alpha1.ExposureLoadBalancer, Host: host, Path: "/a", LoadBalancer: balancer(443)}, "https://hooks.example.com/a"},
+		"balancer on another port": {exposure{Type: v1alpha1.ExposureLoadBalancer, Host: host, Path: "/a", LoadBalancer: balancer(8443)}, "http://hooks.example.com:8443/a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ep := endpoint()
+			ep.Spec.Exposure = &tt.exposure
+			res, err := resolve.Resolve(ep, profile(), now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Config.URL != tt.want {
+				t.Errorf("the URL is %q, want %q", res.Config.URL, tt.want)
+			}
+		})
+	}
+}
+
 func prefixes(all ...string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range all {

@@ -122,4 +122,3 @@ type Drain struct {
 	// +optional
 	Grace Duration `json:"grace,omitempty"`
 }
-

@@ -513,4 +513,3 @@ type Limits struct {
 	// +kubebuilder:validation:Maximum=1000000
 	RequestsPerSecondPerSource int32 `json:"requestsPerSecondPerSource,omitempty"`
 }
-
