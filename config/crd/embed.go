@@ -7,5 +7,5 @@ import "embed"
 
 // Files holds the generated CRDs, one a file.
 //
-//go:embed *.yaml
+//go:embed fairlead.dev_*.yaml
 var Files embed.FS
