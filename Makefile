@@ -19,6 +19,8 @@ LINT      = $(GO) tool $(TOOLS) golangci-lint-kube-api-linter
 
 # Modules with code of ours.
 MODULES   = . hack/bench
+# Modules that only say which version of a tool is built.
+TOOLMODULES = hack/tools hack/cluster/k8s hack/cluster/kwok
 
 export GO FUZZTIME MODULES
 
@@ -49,6 +51,18 @@ demo: build ## Build, play both providers at a receiver, show what reached the s
 test: ## Vet and test every module, with the race detector if there is a C compiler
 	@hack/test.sh
 
+.PHONY: cluster-binaries
+cluster-binaries: ## Build the Kubernetes control plane that tests use, if it is not there
+	@hack/cluster/build.sh
+
+.PHONY: cluster-up
+cluster-up: cluster-binaries ## Start a control plane on the loopback address (hack/cluster/README.md)
+	@hack/cluster/cp.sh up
+
+.PHONY: cluster-down
+cluster-down: ## Stop that control plane, and remove its data
+	@hack/cluster/cp.sh down
+
 .PHONY: check
 check: check-generate lint test vuln ## All that CI runs: generate with no diff, lint, tests, known vulnerabilities
 
@@ -57,9 +71,12 @@ check-generate: ## Fail if `make generate` changes a file
 	@hack/check-generate.sh
 
 .PHONY: lint
-lint: ## Run the linters, kube-api-linter among them
+lint: ## Run the linters, kube-api-linter among them; on scripts, shellcheck if it is there
 	@for m in $(MODULES); do echo "linting $$m"; \
 		(cd $$m && $(LINT) run -c $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@if command -v shellcheck >/dev/null; then echo "linting shell scripts"; \
+		shellcheck .ci/run $$(git ls-files -co --exclude-standard '*.sh'); \
+		else echo "NOTE: shellcheck is not installed: the shell scripts were NOT linted."; fi
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities in what is called
@@ -86,7 +103,7 @@ fmt: ## Format the code
 
 .PHONY: tidy
 tidy: ## Tidy every go.mod
-	@for m in $(MODULES) hack/tools; do echo "tidying $$m"; (cd $$m && $(GO) mod tidy) || exit 1; done
+	@for m in $(MODULES) $(TOOLMODULES); do echo "tidying $$m"; (cd $$m && $(GO) mod tidy) || exit 1; done
 
 .PHONY: clean
 clean: ## Remove what was built

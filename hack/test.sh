@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Vets and tests every module in $MODULES. The race detector needs cgo and a C
-# compiler; without one the same tests run without it, and this says so.
+# compiler; without one the same tests run without it, and this says so. The tests
+# of the main module want a Kubernetes control plane, which is built if it is not
+# there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,8 +17,14 @@ if ! $GO build -race runtime/cgo 2>/dev/null; then
 fi
 
 for m in ${MODULES:-. hack/bench}; do
+	if [ "$m" = . ]; then
+		echo "== the control plane for tests"
+		hack/cluster/build.sh
+		KUBEBUILDER_ASSETS=$(hack/cluster/build.sh --print)
+		export KUBEBUILDER_ASSETS
+	fi
 	echo "== $m: go vet"
 	(cd "$m" && $GO vet ./...)
 	echo "== $m: go test ${race[*]-}"
-	(cd "$m" && $GO test ${race[@]+"${race[@]}"} -timeout 10m ./...)
+	(cd "$m" && $GO test ${race[@]+"${race[@]}"} -timeout 20m ./...)
 done

@@ -28,23 +28,31 @@ die() {
 # --- processes: a file of $R/pid for each, with its pid and when it started ---
 
 # started prints when a process started, so that it is not taken for another that
-# got its pid later. It fails if the process has ended.
+# got its pid later. It fails if the process has ended: if it is a zombie, and none
+# of its threads is still about to end.
 started() {
 	local line fields
 	if [ -d /proc/self ]; then
 		{ read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
 		read -ra fields <<<"${line##*) }" # what follows the name, which may hold anything
-		[ "${fields[0]}" != Z ] && echo "${fields[19]}"
+		[ "${fields[0]}" != Z ] || [ "${fields[17]}" -gt 1 ] || return 1
+		echo "${fields[19]}"
 	else
 		line=$(ps -o stat= -o lstart= -p "$1") || return 1
 		[ "${line#Z}" = "$line" ] && echo "${line#* }"
 	fi
 }
 
+# same PID STARTED is true while that process runs.
+same() {
+	local now
+	[ -n "${2:-}" ] && now=$(started "$1") && [ "$now" = "$2" ]
+}
+
 # alive NAME is true while the process runs that was started under that name.
 alive() {
-	local pid at now
-	[ -f "$R/pid/$1" ] && read -r pid at <"$R/pid/$1" && now=$(started "$pid") && [ "$now" = "$at" ]
+	local pid at
+	[ -f "$R/pid/$1" ] && read -r pid at <"$R/pid/$1" && same "$pid" "$at"
 }
 
 # names lists what was started.
@@ -68,19 +76,26 @@ start() {
 	echo "$pid $(started "$pid")" >"$R/pid/$name"
 }
 
-# stop_all ends everything at once and waits until it is gone. Nothing gets time
-# to tidy up, for its data goes too.
+# pids prints the lines of all files.
+pids() {
+	cat "$R"/pid/* 2>/dev/null || true
+}
+
+# end LINES ends processes at once, all but this one, and waits until they are gone.
+# They get no time to tidy up, for their data goes too.
+end() {
+	local pid at
+	while read -r pid at; do
+		[ "$pid" = $$ ] || ! same "$pid" "$at" || kill -KILL -- "-$pid" 2>/dev/null || true
+	done <<<"$1"
+	while read -r pid at; do
+		while [ "$pid" != $$ ] && same "$pid" "$at"; do sleep 0.05; done
+	done <<<"$1"
+}
+
 stop_all() {
-	local name pid
-	for name in $(names); do
-		read -r pid _ <"$R/pid/$name"
-		[ "$pid" = $$ ] || ! alive "$name" || kill -KILL -- "-$pid" 2>/dev/null || true
-	done
-	for name in $(names); do
-		read -r pid _ <"$R/pid/$name"
-		while [ "$pid" != $$ ] && alive "$name"; do sleep 0.05; done
-		rm -f "$R/pid/$name"
-	done
+	end "$(pids)"
+	rm -f "$R"/pid/*
 }
 
 # --- waiting ---
@@ -167,8 +182,9 @@ start_apiserver() {
 		${more[@]+"${more[@]}"}
 }
 
-# The autoscaler looks every second and waits for nothing, so a test of it is
-# short; and a busy machine does not make the node seem lost.
+# Nobody limits requests, which alone makes the start some seconds shorter. The
+# autoscaler looks every second and waits for nothing, so a test of it is short. A
+# busy machine does not make the node seem lost.
 start_controller_manager() {
 	local more
 	read -ra more <<<"${FAIRLEAD_KCM_FLAGS:-}"
@@ -179,7 +195,7 @@ start_controller_manager() {
 		--service-account-private-key-file="$pki/sa.key" \
 		--cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key" \
 		--allocate-node-cidrs --cluster-cidr=$pods --service-cluster-ip-range=$services \
-		--node-monitor-grace-period=5m \
+		--kube-api-qps=1000 --kube-api-burst=1000 --node-monitor-grace-period=5m \
 		--horizontal-pod-autoscaler-sync-period=1s \
 		--horizontal-pod-autoscaler-initial-readiness-delay=1s \
 		--horizontal-pod-autoscaler-cpu-initialization-period=1s \
@@ -190,6 +206,7 @@ start_controller_manager() {
 start_scheduler() {
 	start kube-scheduler "$bin/kube-scheduler" --kubeconfig="$R/sched.kubeconfig" --leader-elect=false \
 		--bind-address=127.0.0.1 --secure-port="$sched" --authentication-skip-lookup \
+		--kube-api-qps=1000 --kube-api-burst=1000 \
 		--tls-cert-file="$pki/sched.crt" --tls-private-key-file="$pki/sched.key"
 }
 
@@ -217,8 +234,10 @@ level2() {
 bring_up() {
 	choose_ports
 	mkdir -p "$R/log" "$R/pid" || return 1
-	(cd "$here" && "${GO:-go}" run ./pki -dir "$R" -server "https://127.0.0.1:$api") || return 1
 	watch_parent || return 1
+	echo "making certificates"
+	(cd "$here" && GOOS='' GOARCH='' CGO_ENABLED=0 "${GO:-go}" run ./pki \
+		-dir "$R" -server "https://127.0.0.1:$api") || return 1
 	level1 || return 1
 	[ "$level" = 1 ] || level2
 }
@@ -232,8 +251,16 @@ watch_parent() {
 	start parent-watch env R="$R" "$BASH" "$here/cp.sh" watch "$FAIRLEAD_CLUSTER_PARENT" "$at"
 }
 
+# watch PID STARTED is that process. It remembers what to stop, because whoever
+# removes the folder does not stop anything by it.
 watch() {
-	while [ "$(started "$1")" = "$2" ]; do sleep 1; done
+	local now lines=
+	while same "$1" "$2"; do
+		now=$(pids)
+		lines=${now:-$lines}
+		sleep 1
+	done
+	end "$lines"
 	down
 }
 
@@ -301,6 +328,7 @@ status() {
 }
 
 down() {
+	rmdir "$R" 2>/dev/null || true # if it is empty
 	[ -e "$R" ] || { echo "no cluster in $R" && return 0; }
 	[ -f "$mark" ] || die "\"$R\" was not made by this script; it is left alone"
 	stop_all
