@@ -1,0 +1,71 @@
+package probe
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/api/statusz"
+)
+
+// unlistedPrecision is how precisely the time of the last unlisted sender matters.
+const unlistedPrecision = 10 * time.Minute
+
+// digest stands for what matters of a report. Reports of equal digest would lead
+// to the same conditions.
+type digest [sha256.Size]byte
+
+func digestOf(r Report) digest {
+	var m struct {
+		Err      string
+		Page     *statusz.Endpoint
+		Unlisted int64
+	}
+	if r.Err != nil {
+		m.Err = r.Err.Error()
+	}
+	if r.Page != nil {
+		if at := r.Page.Sources.LastUnlistedValid; at != nil {
+			m.Unlisted = at.Unix() / int64(unlistedPrecision/time.Second)
+		}
+		m.Page = steady(r.Page)
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("a page of strings and numbers has no JSON: %v", err))
+	}
+	return sha256.Sum256(data)
+}
+
+// steady returns the page without what changes all the time: of times only
+// whether there is one, and of counters nothing.
+func steady(page *statusz.Endpoint) *statusz.Endpoint {
+	e := *page
+	e.Config.LoadedAt = time.Time{}
+	e.Sources.LastUnlistedValid = present(e.Sources.LastUnlistedValid)
+	e.Queue.QueuedBytes, e.Queue.DeadLetterBytes = 0, 0
+	e.Queue.StoredEvents, e.Queue.StoredBytes = 0, 0
+	e.Secret.Entries = slices.Clone(e.Secret.Entries)
+	for i := range e.Secret.Entries {
+		e.Secret.Entries[i].LastUsed = present(e.Secret.Entries[i].LastUsed)
+	}
+	e.Sinks = slices.Clone(e.Sinks)
+	for i, s := range e.Sinks {
+		e.Sinks[i] = statusz.Sink{Name: s.Name, State: s.State, Reason: s.Reason}
+	}
+	e.Misrouted = slices.Clone(e.Misrouted)
+	for i, w := range e.Misrouted {
+		e.Misrouted[i] = statusz.Misrouted{Hook: w.Hook, Shape: w.Shape}
+	}
+	return &e
+}
+
+// present returns the same time for every time.
+func present(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return &time.Time{}
+}
