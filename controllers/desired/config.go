@@ -1,0 +1,82 @@
+package desired
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"sigs.k8s.io/yaml"
+
+	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+)
+
+// serviceAccount has no token: receivers do not talk to the API server. Its
+// annotations may give them an identity elsewhere.
+func (b *builder) serviceAccount() *corev1ac.ServiceAccountApplyConfiguration {
+	return corev1ac.ServiceAccount(b.name(), b.ep.Namespace).
+		WithLabels(b.labels()).WithOwnerReferences(b.owner()...).
+		WithAnnotations(annotations(b.ep.Spec.Receiver.ServiceAccountAnnotations)).
+		WithAutomountServiceAccountToken(false)
+}
+
+// configMap holds what receivers read, and what the operator must find again
+// after a restart when the provider's profile has gone.
+func (b *builder) configMap() (*corev1ac.ConfigMapApplyConfiguration, error) {
+	text, err := yaml.Marshal(b.in.Config)
+	if err != nil {
+		return nil, fmt.Errorf("writing configuration of endpoint %q: %w", b.ep.Name, err)
+	}
+	data := map[string]string{ConfigKey: string(text)}
+	if p := b.in.Profile; p != nil {
+		text, err := yaml.Marshal(manifest(p))
+		if err != nil {
+			return nil, fmt.Errorf("writing profile %q: %w", p.Name, err)
+		}
+		data[ProfileKey] = string(text)
+	}
+	return corev1ac.ConfigMap(ConfigMapName(b.ep.Name), b.ep.Namespace).
+		WithLabels(b.labels()).WithOwnerReferences(b.owner()...).
+		WithData(data), nil
+}
+
+// manifest is what somebody would write to make the profile: no status, and
+// nothing that the API server adds.
+func manifest(p *v1alpha1.WebhookProvider) *v1alpha1.WebhookProvider {
+	return &v1alpha1.WebhookProvider{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "WebhookProvider"},
+		ObjectMeta: metav1.ObjectMeta{Name: p.Name},
+		Spec:       p.Spec,
+	}
+}
+
+// URLs returns where the provider shall post: the endpoint's URL, and that of
+// each path of each hook, in the profile's order. base is scheme, host and port,
+// such as http://chat-receiver.shop.svc, for an endpoint without a public host;
+// if that is empty too, nothing is known and nothing returned.
+func URLs(cfg *config.Config, base string) (string, []v1alpha1.HookStatus) {
+	url := cfg.URL
+	if url == "" {
+		if base == "" {
+			return "", nil
+		}
+		url = base + cfg.Path
+	}
+	var hooks []v1alpha1.HookStatus
+	for i := range cfg.Hooks {
+		h := &cfg.Hooks[i]
+		for _, p := range h.Paths {
+			hooks = append(hooks, v1alpha1.HookStatus{Name: h.Name, URL: below(url, p.Path)})
+		}
+	}
+	return url, hooks
+}
+
+// below puts a hook's path behind the endpoint's; / is the endpoint's own.
+func below(url, path string) string {
+	if path == "/" {
+		return url
+	}
+	return strings.TrimSuffix(url, "/") + path
+}

@@ -1,0 +1,160 @@
+package desired
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	gatewayv1ac "sigs.k8s.io/gateway-api/applyconfiguration/apis/v1"
+
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+)
+
+// servicePort is the Service's port, but for a load balancer's that says
+// otherwise. Routes go there.
+const servicePort = 80
+
+func exposure(ep *v1alpha1.WebhookEndpoint) v1alpha1.ExposureType {
+	return or(ep.Spec.Exposure.Type, v1alpha1.ExposureClusterIP)
+}
+
+// service is where webhooks come in.
+func (b *builder) service() *corev1ac.ServiceApplyConfiguration {
+	svc := corev1ac.Service(b.name(), b.ep.Namespace).
+		WithLabels(b.labels()).WithOwnerReferences(b.owner()...)
+	port := corev1ac.ServicePort().
+		WithName(webhookPortName).WithProtocol(corev1.ProtocolTCP).
+		WithPort(servicePort).WithTargetPort(intstr.FromString(webhookPortName))
+	spec := corev1ac.ServiceSpec().WithSelector(Selector(b.ep.Name)).WithPorts(port)
+	if exposure(b.ep) != v1alpha1.ExposureLoadBalancer {
+		port.WithAppProtocol("http")
+		return svc.WithSpec(spec.WithType(corev1.ServiceTypeClusterIP))
+	}
+	// No appProtocol here: some clouds take it for an order to probe the path /,
+	// at which a receiver answers no probe.
+	lb := b.ep.Spec.Exposure.LoadBalancer
+	if lb == nil {
+		lb = &v1alpha1.LoadBalancerExposure{}
+	}
+	port.WithPort(or(lb.Port, servicePort))
+	spec.WithType(corev1.ServiceTypeLoadBalancer).
+		WithExternalTrafficPolicy(corev1.ServiceExternalTrafficPolicyLocal). // keeps the client's address
+		WithLoadBalancerSourceRanges(b.loadBalancerRanges()...)
+	if lb.ClassName != "" {
+		spec.WithLoadBalancerClass(lb.ClassName)
+	}
+	return svc.WithAnnotations(annotations(lb.Annotations)).WithSpec(spec)
+}
+
+// loadBalancerRanges are the ranges that a load balancer lets in. None opens it
+// to everybody, so that there are none only when nothing is enforced: a Service
+// with no range of its IP family lists those of the other, which lets nobody in.
+func (b *builder) loadBalancerRanges() []string {
+	if !b.enforces() {
+		return nil
+	}
+	all := b.in.Config.Sources.Ranges
+	v4, v6 := families(all)
+	var out []netip.Prefix
+	for _, f := range b.in.ServiceFamilies {
+		switch corev1.IPFamily(f) {
+		case corev1.IPv4Protocol:
+			out = append(out, v4...)
+		case corev1.IPv6Protocol:
+			out = append(out, v6...)
+		}
+	}
+	if len(out) == 0 {
+		out = all
+	}
+	return texts(ordered(out))
+}
+
+// headlessService gives receivers names of their own. It lists none that is not
+// ready: nobody is to hand events to it.
+func (b *builder) headlessService() *corev1ac.ServiceApplyConfiguration {
+	return corev1ac.Service(HeadlessName(b.ep.Name), b.ep.Namespace).
+		WithLabels(b.labels()).WithOwnerReferences(b.owner()...).
+		WithSpec(corev1ac.ServiceSpec().
+			WithType(corev1.ServiceTypeClusterIP).
+			WithClusterIP(corev1.ClusterIPNone).
+			WithSelector(Selector(b.ep.Name)).
+			WithPorts(
+				corev1ac.ServicePort().WithName(telemetryPortName).WithProtocol(corev1.ProtocolTCP).
+					WithPort(TelemetryPort).WithTargetPort(intstr.FromInt32(TelemetryPort)),
+				corev1ac.ServicePort().WithName(internalPortName).WithProtocol(corev1.ProtocolTCP).
+					WithPort(InternalPort).WithTargetPort(intstr.FromInt32(InternalPort)),
+			))
+}
+
+// routes returns what leads the public host to the Service: nothing for types
+// that need no route, and for a cluster without Gateway API. There is no route
+// without a host: it would take the requests of every host.
+func (b *builder) routes() []Object {
+	e := b.ep.Spec.Exposure
+	switch {
+	case e.Host == "":
+		return nil
+	case e.Type == v1alpha1.ExposureGateway && e.Gateway != nil && b.in.Gateways:
+		return []Object{b.httpRoute()}
+	case e.Type == v1alpha1.ExposureIngress:
+		return []Object{b.ingress()}
+	}
+	return nil
+}
+
+func (b *builder) httpRoute() *gatewayv1ac.HTTPRouteApplyConfiguration {
+	e := b.ep.Spec.Exposure
+	spec := gatewayv1ac.HTTPRouteSpec().
+		WithHostnames(gatewayv1.Hostname(e.Host)).
+		WithRules(gatewayv1ac.HTTPRouteRule().
+			WithMatches(gatewayv1ac.HTTPRouteMatch().WithPath(gatewayv1ac.HTTPPathMatch().
+				WithType(gatewayv1.PathMatchPathPrefix).WithValue(b.in.Config.Path))).
+			WithBackendRefs(gatewayv1ac.HTTPBackendRef().
+				WithName(gatewayv1.ObjectName(b.name())).WithPort(servicePort)))
+	for i := range e.Gateway.ParentRefs {
+		spec.WithParentRefs(parent(&e.Gateway.ParentRefs[i]))
+	}
+	return gatewayv1ac.HTTPRoute(b.name(), b.ep.Namespace).
+		WithLabels(b.labels()).WithOwnerReferences(b.owner()...).WithSpec(spec)
+}
+
+func parent(g *v1alpha1.GatewayReference) *gatewayv1ac.ParentReferenceApplyConfiguration {
+	out := gatewayv1ac.ParentReference().WithName(gatewayv1.ObjectName(g.Name))
+	if g.Namespace != "" {
+		out.WithNamespace(gatewayv1.Namespace(g.Namespace))
+	}
+	if g.SectionName != "" {
+		out.WithSectionName(gatewayv1.SectionName(g.SectionName))
+	}
+	if g.Port != 0 {
+		out.WithPort(g.Port)
+	}
+	return out
+}
+
+func (b *builder) ingress() *networkingv1ac.IngressApplyConfiguration {
+	e := b.ep.Spec.Exposure
+	backend := networkingv1ac.IngressBackend().WithService(networkingv1ac.IngressServiceBackend().
+		WithName(b.name()).WithPort(networkingv1ac.ServiceBackendPort().WithNumber(servicePort)))
+	spec := networkingv1ac.IngressSpec().WithRules(networkingv1ac.IngressRule().
+		WithHost(e.Host).
+		WithHTTP(networkingv1ac.HTTPIngressRuleValue().WithPaths(networkingv1ac.HTTPIngressPath().
+			WithPath(b.in.Config.Path).WithPathType(networkingv1.PathTypePrefix).WithBackend(backend))))
+	if e.TLS != nil {
+		spec.WithTLS(networkingv1ac.IngressTLS().WithHosts(e.Host).WithSecretName(e.TLS.SecretName))
+	}
+	out := networkingv1ac.Ingress(b.name(), b.ep.Namespace).
+		WithLabels(b.labels()).WithOwnerReferences(b.owner()...).WithSpec(spec)
+	if e.Ingress != nil {
+		out.WithAnnotations(annotations(e.Ingress.Annotations))
+		if e.Ingress.ClassName != "" {
+			spec.WithIngressClassName(e.Ingress.ClassName)
+		}
+	}
+	return out
+}
