@@ -55,7 +55,7 @@ func buildFolder() (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endPatience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, build, "--print").Output()
+	out, err := exec.CommandContext(ctx, build, "--print").Output() //nolint:gosec // a script of the repository
 	if err != nil {
 		return "", fmt.Errorf("asking build.sh for its folder: %w", err)
 	}
@@ -157,7 +157,7 @@ func (p *Plane) script(ctx context.Context, log io.Writer, args ...string) error
 	if log == nil {
 		log = &kept
 	}
-	cmd := exec.CommandContext(ctx, path, args...)
+	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // a script of the repository
 	cmd.Env = append(os.Environ(), "R="+p.Dir, assetsEnv+"="+p.assets,
 		"FAIRLEAD_CLUSTER_PARENT="+strconv.Itoa(os.Getpid()))
 	cmd.Stdout, cmd.Stderr = log, log
