@@ -128,8 +128,8 @@ type IngressExposure struct {
 
 // LoadBalancerExposure says how a Service of type LoadBalancer is made.
 type LoadBalancerExposure struct {
-	// className is the load balancer's class; it cannot be changed by Kubernetes
-	// once the Service is there. Unset means the cluster's default.
+	// className is the load balancer's class. Kubernetes lets nobody change it once
+	// the Service is there. Unset means the cluster's default.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
