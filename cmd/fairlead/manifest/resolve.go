@@ -38,7 +38,7 @@ func (f *File) Profiles() (map[string]*v1alpha1.WebhookProvider, error) {
 	}
 	var problems []error
 	for _, p := range f.Providers {
-		if err := f.checkProvider(p, all[p.Name] != nil); err != nil {
+		if err := f.checkProvider(p); err != nil {
 			problems = append(problems, err)
 		}
 	}
@@ -106,25 +106,17 @@ func (f *File) problem(ep *v1alpha1.WebhookEndpoint, field, message string) *Pro
 }
 
 // checkProvider finds what a schema cannot see in a profile.
-func (f *File) checkProvider(p *v1alpha1.WebhookProvider, isBuiltIn bool) error {
-	place, object := f.places[key("WebhookProvider", "", p.Name)], "WebhookProvider "+p.Name
-	if isBuiltIn && !overrides(p) {
-		return &Problem{Place: place, Object: object, Field: "spec.overridesBuiltIn",
-			Message: "There is a built-in profile of this name; set overridesBuiltIn to true to replace it, or choose another name"}
-	}
-	err := provider.Check(p)
+func (f *File) checkProvider(p *v1alpha1.WebhookProvider) error {
+	err := provider.Usable(p)
 	if err == nil {
 		return nil
 	}
+	place, object := f.places[key("WebhookProvider", "", p.Name)], "WebhookProvider "+p.Name
 	var problems []error
 	for _, e := range flatten(err) {
 		problems = append(problems, &Problem{Place: place, Object: object, Message: e.Error()})
 	}
 	return errors.Join(problems...)
-}
-
-func overrides(p *v1alpha1.WebhookProvider) bool {
-	return p.Spec.OverridesBuiltIn != nil && *p.Spec.OverridesBuiltIn
 }
 
 // Clashes finds paths that two endpoints serve, which one program cannot. The

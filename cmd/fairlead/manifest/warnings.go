@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/fairlead-dev/fairlead/api/provider"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 )
 
@@ -20,7 +21,7 @@ const (
 // warnings says what is allowed and may not be meant.
 func (f *File) warnings(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider) []string {
 	var all []string
-	if overrides(p) {
+	if provider.Overrides(p) && provider.IsBuiltIn(p.Name) {
 		all = append(all, fmt.Sprintf("Provider %q is a WebhookProvider that replaces the built-in profile", p.Name))
 	}
 	if ep.Spec.Sources.Mode == v1alpha1.SourceObserve {
