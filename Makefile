@@ -83,11 +83,12 @@ vuln: ## Look for known vulnerabilities in what is called
 	@hack/vuln.sh
 
 .PHONY: generate
-generate: ## Make deep copies, CRDs and the API reference from the types
-	@echo "generating deep copies, CRDs and api/README.md"
+generate: ## Make deep copies, CRDs, roles and the API reference from the code
+	@echo "generating deep copies, CRDs, roles and api/README.md"
 	@$(GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1/...
 	@$(GEN) crd paths=./api/v1alpha1/... output:crd:dir=config/crd
-	@$(GO) run ./hack/apidoc -crds config/crd -out api/README.md
+	@$(GO) run ./hack/rbac -go $(GO) -out config
+	@$(GO) run ./hack/apidoc -crds config/crd -conditions api/v1alpha1/conditions.go -out api/README.md
 
 .PHONY: bench
 bench: build ## Measure against the yardstick and print the ratio table (BENCHFLAGS="--rounds 5")

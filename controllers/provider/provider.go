@@ -30,11 +30,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(reconcile.AsReconciler(r.Client, r))
 }
 
+// What the operator may do with WebhookProviders. The empty line below is needed:
+// controller-gen passes over what belongs to a function.
+//
+// +kubebuilder:rbac:groups=fairlead.dev,resources=webhookproviders,verbs=get;list;watch,roleName=fairlead-operator-provider
+// +kubebuilder:rbac:groups=fairlead.dev,resources=webhookproviders/status,verbs=get;patch;update,roleName=fairlead-operator-provider
+
 // Reconcile judges a profile and writes its status, if that has changed. A profile
 // that is wrong is no error: it is looked at again when it changes.
-//
-// +kubebuilder:rbac:groups=fairlead.dev,resources=webhookproviders,verbs=get;list;watch
-// +kubebuilder:rbac:groups=fairlead.dev,resources=webhookproviders/status,verbs=get;patch;update
 func (r *Reconciler) Reconcile(ctx context.Context, p *v1alpha1.WebhookProvider) (ctrl.Result, error) {
 	if !p.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
