@@ -3,7 +3,6 @@ package desired
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"path"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -246,7 +245,7 @@ func annotations(of map[string]v1alpha1.AnnotationValue) map[string]string {
 		return nil
 	}
 	out := make(map[string]string, len(of))
-	for k, v := range maps.All(of) {
+	for k, v := range of {
 		out[k] = string(v)
 	}
 	return out

@@ -26,28 +26,31 @@ func exposure(ep *v1alpha1.WebhookEndpoint) v1alpha1.ExposureType {
 func (b *builder) service() *corev1ac.ServiceApplyConfiguration {
 	svc := corev1ac.Service(b.name(), b.ep.Namespace).
 		WithLabels(b.labels()).WithOwnerReferences(b.owner()...)
-	port := corev1ac.ServicePort().
-		WithName(webhookPortName).WithProtocol(corev1.ProtocolTCP).
-		WithPort(servicePort).WithTargetPort(intstr.FromString(webhookPortName))
-	spec := corev1ac.ServiceSpec().WithSelector(Selector(b.ep.Name)).WithPorts(port)
+	spec := corev1ac.ServiceSpec().WithSelector(Selector(b.ep.Name))
 	if exposure(b.ep) != v1alpha1.ExposureLoadBalancer {
-		port.WithAppProtocol("http")
-		return svc.WithSpec(spec.WithType(corev1.ServiceTypeClusterIP))
+		return svc.WithSpec(spec.WithType(corev1.ServiceTypeClusterIP).
+			WithPorts(webhookServicePort(servicePort).WithAppProtocol("http")))
 	}
-	// No appProtocol here: some clouds take it for an order to probe the path /,
-	// at which a receiver answers no probe.
 	lb := b.ep.Spec.Exposure.LoadBalancer
 	if lb == nil {
 		lb = &v1alpha1.LoadBalancerExposure{}
 	}
-	port.WithPort(or(lb.Port, servicePort))
+	// No appProtocol here: some clouds take it for an order to probe the path /,
+	// at which a receiver answers no probe.
 	spec.WithType(corev1.ServiceTypeLoadBalancer).
+		WithPorts(webhookServicePort(or(lb.Port, servicePort))).
 		WithExternalTrafficPolicy(corev1.ServiceExternalTrafficPolicyLocal). // keeps the client's address
 		WithLoadBalancerSourceRanges(b.loadBalancerRanges()...)
 	if lb.ClassName != "" {
 		spec.WithLoadBalancerClass(lb.ClassName)
 	}
 	return svc.WithAnnotations(annotations(lb.Annotations)).WithSpec(spec)
+}
+
+func webhookServicePort(number int32) *corev1ac.ServicePortApplyConfiguration {
+	return corev1ac.ServicePort().
+		WithName(webhookPortName).WithProtocol(corev1.ProtocolTCP).
+		WithPort(number).WithTargetPort(intstr.FromString(webhookPortName))
 }
 
 // loadBalancerRanges are the ranges that a load balancer lets in. None opens it

@@ -1,0 +1,212 @@
+package desired_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/controllers/desired"
+)
+
+// template returns the pod template of what a shape makes.
+func template(t *testing.T, s shape) map[string]any {
+	t.Helper()
+	for _, o := range build(t, s) {
+		if k := *o.GetKind(); k == "Deployment" || k == "StatefulSet" {
+			return tree(t, o)["spec"].(map[string]any)["template"].(map[string]any)
+		}
+	}
+	t.Fatal("there is no workload")
+	return nil
+}
+
+func sink(ep *v1alpha1.WebhookEndpoint) *v1alpha1.Sink { return &ep.Spec.Sinks[0] }
+
+// TestNoRestart holds that what receivers take live does not replace them.
+func TestNoRestart(t *testing.T) {
+	ep := func(edit func(*v1alpha1.WebhookEndpoint)) shape { return shape{ep: edit} }
+	before := template(t, shape{})
+	for name, s := range map[string]shape{
+		"generation": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Generation = 4 }),
+		"sink URL":   ep(func(ep *v1alpha1.WebhookEndpoint) { sink(ep).HTTP.URL = "https://elsewhere.example.com/" }),
+		"new sink": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Sinks = append(ep.Spec.Sinks, httpSink("more", "http://more.shop.svc"))
+		}),
+		"sink delivery": ep(func(ep *v1alpha1.WebhookEndpoint) { sink(ep).Delivery.MaxAttempts = 3 }),
+		"sink header": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			sink(ep).HTTP.Headers = []v1alpha1.SinkHeader{{Name: "X", Value: "y"}}
+		}),
+		"header of a Secret that is mounted": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			sink(ep).HTTP.CASecretRef = &v1alpha1.SecretKeyReference{Name: "signing", Key: "ca.crt"}
+		}),
+		"secret keys":       ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.SecretRef.Keys = []string{"next"} }),
+		"regions":           ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Regions = []string{"west"} }),
+		"additional ranges": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Sources.AdditionalRanges = []v1alpha1.CIDR{"192.0.2.0/24"} }),
+		"trusted proxies":   ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Sources.TrustedProxies = []v1alpha1.CIDR{"10.0.0.0/8"} }),
+		"mode":              ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Sources.Mode = v1alpha1.SourceObserve }),
+		"limits":            ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Limits.RequestsPerSecond = 7 }),
+		"retention":         ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Queue.Retention = "1h" }),
+		"dead letters":      ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Queue.DeadLetters.WhenFull = v1alpha1.WhenFullDropOldest }),
+		"suspend":           ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Suspend = v1alpha1.SuspendIntake }),
+		"host":              ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.Host = "hooks.example.com" }),
+		"path":              ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.Path = "/shop" }),
+		"exposure":          ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.Type = v1alpha1.ExposureLoadBalancer }),
+		"no policy":         ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.NetworkPolicy.Enabled = ptr.To(false) }),
+		"egress":            ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.NetworkPolicy.Egress = v1alpha1.EgressSinks }),
+		"autoscaling": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Receiver.Autoscaling = &v1alpha1.Autoscaling{MaxReplicas: 9}
+		}),
+		"identity elsewhere": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Receiver.ServiceAccountAnnotations = map[string]v1alpha1.AnnotationValue{"a": "b"}
+		}),
+		"resources written otherwise": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Receiver.Resources.Requests = corev1.ResourceList{"cpu": resource.MustParse("0.1"), "memory": resource.MustParse("131072Ki")}
+		}),
+		"drain with the same sum": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Receiver.Drain = &v1alpha1.Drain{Delay: "15s", Grace: "50s"}
+		}),
+		"replicas":                {in: func(in *desired.Inputs) { in.Replicas = ptr.To[int32](9) }},
+		"profile":                 {in: func(in *desired.Inputs) { in.Profile = profile() }},
+		"revision of the profile": {in: func(in *desired.Inputs) { in.Config.Provider.Revision = "sha256:0" }},
+		"families":                {in: func(in *desired.Inputs) { in.ServiceFamilies = []string{"IPv6"} }},
+		"operator":                {in: func(in *desired.Inputs) { in.Operator.Namespace = "elsewhere" }},
+		"kinds":                   {in: func(in *desired.Inputs) { in.PodMonitors, in.Gateways = true, true }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(before, template(t, s)); diff != "" {
+				t.Errorf("the pod template changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestRestart holds that what a receiver reads only when it starts, or what the
+// kubelet gives it, replaces it.
+func TestRestart(t *testing.T) {
+	ep := func(edit func(*v1alpha1.WebhookEndpoint)) shape { return shape{ep: edit} }
+	before := template(t, shape{})
+	for name, s := range map[string]shape{
+		"image":      {in: func(in *desired.Inputs) { in.Image += ".1" }},
+		"new Secret": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.SecretRef.Name = "other" }),
+		"Secret of a sink": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			sink(ep).HTTP.CASecretRef = &v1alpha1.SecretKeyReference{Name: "ca", Key: "ca.crt"}
+		}),
+		"capacity":   ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Queue.Capacity = ptr.To(resource.MustParse("2Gi")) }),
+		"queue type": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Queue.Type = v1alpha1.QueuePersistent }),
+		"resources": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Receiver.Resources.Limits["memory"] = resource.MustParse("1Gi")
+		}),
+		"nodes": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Receiver.NodeSelector = map[string]string{"pool": "edge"} }),
+		"tolerations": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Receiver.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+		}),
+		"affinity": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Receiver.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}}
+		}),
+		"spread": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Receiver.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: "rack", WhenUnsatisfiable: corev1.DoNotSchedule}}
+		}),
+		"drain": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Receiver.Drain.Grace = "10m" }), // the kubelet must wait as long
+	} {
+		t.Run(name, func(t *testing.T) {
+			if cmp.Equal(before, template(t, s)) {
+				t.Error("the pod template is the same")
+			}
+		})
+	}
+}
+
+// TestSecretVolumes holds that another Secret leaves the names of the volumes of
+// the rest as they are, and that long and dotted names make valid ones.
+func TestSecretVolumes(t *testing.T) {
+	mounts := func(names ...string) map[string]string {
+		all := build(t, shape{ep: func(ep *v1alpha1.WebhookEndpoint) {
+			for _, n := range names {
+				sink(ep).HTTP.Headers = append(sink(ep).HTTP.Headers, v1alpha1.SinkHeader{Name: "X-" + n,
+					ValueFrom: &v1alpha1.HeaderSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: n, Key: "token"}}})
+			}
+		}})
+		pod := typed[corev1.PodTemplateSpec](t, object(t, all, "Deployment")["spec"].(map[string]any)["template"]).Spec
+		out := map[string]string{}
+		for _, v := range pod.Volumes {
+			if v.Secret != nil {
+				out[v.Secret.SecretName] = v.Name
+				if !*v.Secret.Optional || *v.Secret.DefaultMode != 0o440 || len(v.Name) > 63 {
+					t.Errorf("volume %+v of Secret %q", v, v.Secret.SecretName)
+				}
+			}
+		}
+		return out
+	}
+	few, more := mounts("m"), mounts("m", "a", "z.dotted", "z-"+string(make250()))
+	if len(few) != 2 || len(more) != 5 {
+		t.Fatalf("got %v and %v, want one for each Secret", few, more)
+	}
+	for name, volume := range few {
+		if more[name] != volume {
+			t.Errorf("the volume of %q is %q and becomes %q", name, volume, more[name])
+		}
+	}
+}
+
+func make250() []byte {
+	b := make([]byte, 250)
+	for i := range b {
+		b[i] = 'x'
+	}
+	return b
+}
+
+// TestSizes holds how sizes are computed, at the odd ends too.
+func TestSizes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		capacity, memory string
+		volume, heap     string
+	}{
+		"binary":          {"1Gi", "512Mi", "3Gi", "456340275"},
+		"decimal":         {"1G", "1G", "3G", "850000000"},
+		"odd":             {"1048577", "101", "3145731", "85"},
+		"beyond counting": {"7Ei", "8E", "9223372036854775806", "6800000000000000000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := build(t, shape{ep: func(ep *v1alpha1.WebhookEndpoint) {
+				ep.Spec.Queue.Capacity = ptr.To(resource.MustParse(tt.capacity))
+				ep.Spec.Receiver.Resources.Limits = corev1.ResourceList{"memory": resource.MustParse(tt.memory)}
+			}})
+			pod := typed[corev1.PodTemplateSpec](t, object(t, all, "Deployment")["spec"].(map[string]any)["template"]).Spec
+			got := ""
+			for _, v := range pod.Volumes {
+				if v.EmptyDir != nil {
+					got = v.EmptyDir.SizeLimit.String()
+				}
+			}
+			if env := pod.Containers[0].Env; got != tt.volume || len(env) != 1 || env[0].Value != tt.heap {
+				t.Errorf("got a volume of %s and environment %v, want %s and %s", got, env, tt.volume, tt.heap)
+			}
+		})
+	}
+}
+
+// TestNoLimit holds that without a memory limit there is none for the heap, and
+// that no resources at all are no null.
+func TestNoLimit(t *testing.T) {
+	for name, r := range map[string]*v1alpha1.Resources{
+		"nothing":  nil,
+		"requests": {Requests: corev1.ResourceList{"cpu": resource.MustParse("100m")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := build(t, shape{ep: func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Receiver.Resources = r }})
+			for _, o := range all {
+				checkCanonical(t, o)
+			}
+			pod := typed[corev1.PodTemplateSpec](t, object(t, all, "Deployment")["spec"].(map[string]any)["template"]).Spec
+			if c := pod.Containers[0]; len(c.Env) != 0 || len(c.Resources.Limits) != 0 {
+				t.Errorf("got environment %v and limits %v", c.Env, c.Resources.Limits)
+			}
+		})
+	}
+}
