@@ -1,0 +1,183 @@
+package endpoint
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-dev/fairlead/api/resolve"
+	"github.com/fairlead-dev/fairlead/api/statusz"
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+)
+
+// reported lists the conditions that receivers report.
+var reported = []string{v1alpha1.ConditionSecretReady, v1alpha1.ConditionSinksReady, v1alpha1.ConditionSourcePreserved, v1alpha1.ConditionDurable}
+
+// unlistedFor is how long a valid signature from an unlisted address is a
+// condition. Receivers forget it only when they restart.
+const unlistedFor = time.Hour
+
+// observeReports sets the conditions that receivers report, from the last that
+// each has said, and returns why the endpoint does not work as specified.
+// Receivers that cannot be asked make a condition Unknown, never False.
+func (r *Reconciler) observeReports(ep *v1alpha1.WebhookEndpoint) error {
+	var pages []*statusz.Endpoint
+	silent := 0
+	for _, rep := range r.poller.Reports(types.NamespacedName{Namespace: ep.Namespace, Name: ep.Name}) {
+		if rep.Page == nil {
+			silent++
+			continue
+		}
+		pages = append(pages, rep.Page)
+	}
+	if len(pages) == 0 {
+		message := "No receiver has reported yet"
+		if silent > 0 {
+			message = "No receiver can be asked; see Available, and whether a network policy keeps the operator from port 9090 of the pods"
+		}
+		for _, kind := range reported {
+			setCondition(ep, kind, metav1.ConditionUnknown, v1alpha1.ReasonUnreachable, message)
+		}
+		return nil
+	}
+	setSinks(ep, pages)
+	r.setSource(ep, pages)
+	setDurable(ep, pages)
+	return first(setSecret(ep, pages), configTaken(ep, pages))
+}
+
+// setSecret sets SecretReady, and returns it as *waiting if nothing can be
+// verified.
+func setSecret(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) error {
+	name := ep.Spec.SecretRef.Name
+	missing, problems, without := map[string]bool{}, map[string]string{}, false
+	for _, p := range pages {
+		without = without || len(p.Secret.Entries) == 0
+		for _, entry := range p.Secret.Missing {
+			missing[entry] = true
+		}
+		maps.Copy(problems, p.Secret.Problems)
+	}
+	var says []string
+	for _, entry := range slices.Sorted(maps.Keys(missing)) {
+		says = append(says, fmt.Sprintf("Secret %q has no entry %q; add it, or take it out of spec.secretRef.keys", name, entry))
+	}
+	for _, entry := range slices.Sorted(maps.Keys(problems)) {
+		says = append(says, fmt.Sprintf("Entry %q of Secret %q: %s", entry, name, problems[entry]))
+	}
+	message := strings.Join(says, ". ")
+	switch {
+	case without && message == "":
+		message = fmt.Sprintf("Secret %q is missing or has no entry; make it with the provider's signing secret in it", name)
+		fallthrough
+	case without:
+		setCondition(ep, v1alpha1.ConditionSecretReady, metav1.ConditionFalse, v1alpha1.ReasonSecretMissing, message)
+		return &waiting{reason: v1alpha1.ReasonSecretMissing, message: message}
+	case len(missing) > 0:
+		setCondition(ep, v1alpha1.ConditionSecretReady, metav1.ConditionFalse, v1alpha1.ReasonEntryMissing, message)
+	case len(problems) > 0:
+		setCondition(ep, v1alpha1.ConditionSecretReady, metav1.ConditionFalse, v1alpha1.ReasonEntryUnusable, message)
+	default:
+		setCondition(ep, v1alpha1.ConditionSecretReady, metav1.ConditionTrue, v1alpha1.ReasonSecretsUsable,
+			"Every receiver that reports holds usable signing secrets")
+	}
+	return nil
+}
+
+// The states of a sink on the status page.
+const (
+	sinkFailing = "failing"
+	sinkPending = "pending"
+)
+
+// setSinks sets SinksReady. One sink's trouble does not make the endpoint less
+// Ready: it takes events, and they wait.
+func setSinks(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
+	trouble := map[string]string{} // sink -> state: reason
+	pending := false
+	for _, p := range pages {
+		for i := range p.Sinks {
+			s := &p.Sinks[i]
+			if s.State == sinkPending || (s.State == sinkFailing && trouble[s.Name] == "") {
+				trouble[s.Name] = fmt.Sprintf("Sink %q is %s: %s", s.Name, s.State, s.Reason)
+				pending = pending || s.State == sinkPending
+			}
+		}
+	}
+	if len(trouble) == 0 {
+		setCondition(ep, v1alpha1.ConditionSinksReady, metav1.ConditionTrue, v1alpha1.ReasonSinksDelivering, "No sink is failing")
+		return
+	}
+	var says []string
+	for _, name := range slices.Sorted(maps.Keys(trouble)) {
+		says = append(says, trouble[name])
+	}
+	reason := v1alpha1.ReasonSinkFailing
+	if pending {
+		reason = v1alpha1.ReasonSinkPending
+	}
+	setCondition(ep, v1alpha1.ConditionSinksReady, metav1.ConditionFalse, reason, strings.Join(says, ". ")+". Its events wait")
+}
+
+// setSource sets SourcePreserved by what the allowlist has seen.
+func (r *Reconciler) setSource(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
+	seen, unlisted := false, false
+	for _, p := range pages {
+		for _, e := range p.Secret.Entries {
+			seen = seen || e.LastUsed != nil
+		}
+		at := p.Sources.LastUnlistedValid
+		unlisted = unlisted || (at != nil && r.clock.Since(*at) < unlistedFor)
+	}
+	switch {
+	case unlisted:
+		setCondition(ep, v1alpha1.ConditionSourcePreserved, metav1.ConditionFalse, v1alpha1.ReasonUnlistedSender,
+			"In the last hour a valid signature came from an address that is not listed: either the provider has new addresses, "+
+				"or a proxy hides the client's; then list the proxy in spec.sources.trustedProxies, or see that it preserves addresses")
+	case seen:
+		setCondition(ep, v1alpha1.ConditionSourcePreserved, metav1.ConditionTrue, v1alpha1.ReasonSourceSeen,
+			"Verified requests come from listed addresses")
+	default:
+		setCondition(ep, v1alpha1.ConditionSourcePreserved, metav1.ConditionUnknown, v1alpha1.ReasonNoTraffic,
+			"No verified request has come yet")
+	}
+}
+
+// setDurable sets Durable by the kind of queue.
+func setDurable(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
+	for _, p := range pages {
+		if !p.Queue.SyncedBeforeReply {
+			setCondition(ep, v1alpha1.ConditionDurable, metav1.ConditionFalse, v1alpha1.ReasonNotSynced,
+				"A receiver acknowledges events before they are on disk; do not rely on it")
+			return
+		}
+	}
+	if resolve.Filled(ep).Spec.Queue.Type == v1alpha1.QueuePersistent {
+		setCondition(ep, v1alpha1.ConditionDurable, metav1.ConditionTrue, v1alpha1.ReasonSyncedOnVolume,
+			"Events are on the replica's volume before they are acknowledged")
+		return
+	}
+	setCondition(ep, v1alpha1.ConditionDurable, metav1.ConditionTrue, v1alpha1.ReasonSyncedOnNode,
+		"Events are on the node's disk before they are acknowledged; what is queued there is lost with the node, unless spec.queue.type is Persistent")
+}
+
+// configTaken returns, as *waiting, that a receiver works by an older
+// configuration.
+func configTaken(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) error {
+	var older error
+	for _, p := range pages {
+		if p.Config.Error != "" {
+			return &waiting{reason: v1alpha1.ReasonConfigRefused, message: "A receiver goes on with an older configuration: " + p.Config.Error}
+		}
+		if p.Config.Generation < ep.Generation {
+			older = &waiting{reason: v1alpha1.ReasonConfigPending,
+				message: "Receivers have not taken the newest configuration yet; the kubelet may need 90 seconds to bring it"}
+		}
+	}
+	return older
+}
