@@ -21,8 +21,12 @@ const (
 // warnings says what is allowed and may not be meant.
 func (f *File) warnings(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider) []string {
 	var all []string
-	if provider.Overrides(p) && provider.IsBuiltIn(p.Name) {
+	switch {
+	case !provider.Overrides(p):
+	case provider.IsBuiltIn(p.Name):
 		all = append(all, fmt.Sprintf("Provider %q is a WebhookProvider that replaces the built-in profile", p.Name))
+	default:
+		all = append(all, fmt.Sprintf("Provider %q has no built-in profile to replace; take out its spec.overridesBuiltIn", p.Name))
 	}
 	if ep.Spec.Sources.Mode == v1alpha1.SourceObserve {
 		all = append(all, "Every address may send, because spec.sources.mode is Observe")
