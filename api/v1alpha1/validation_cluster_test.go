@@ -2,7 +2,13 @@ package v1alpha1_test
 
 import (
 	"context"
+	"strings"
 	"testing"
+	"unicode/utf8"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	"github.com/fairlead-dev/fairlead/config/crd"
 )
 
 // The rules of what only a cluster makes use of: exposure, network policy, the
@@ -133,5 +139,42 @@ func TestPersistentUpdates(t *testing.T) {
 				t.Errorf("got %v, want %q", errs, tt.want)
 			}
 		})
+	}
+}
+
+// explainWidth is where kubectl explain breaks a line, whatever follows.
+const explainWidth = 76
+
+// TestDescriptionsFit holds that kubectl explain shows the lines of a comment as
+// they stand. What Kubernetes itself describes is not looked at.
+func TestDescriptionsFit(t *testing.T) {
+	for _, kind := range []string{endpointKind, providerKind} {
+		d, err := crd.Definition(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		top := d.Spec.Versions[0].Schema.OpenAPIV3Schema
+		for _, name := range []string{"spec", "status"} {
+			described(t, kind+" "+name, top.Properties[name])
+		}
+	}
+}
+
+func described(t *testing.T, path string, s apiextensionsv1.JSONSchemaProps) {
+	t.Helper()
+	for line := range strings.Lines(s.Description) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > explainWidth {
+			t.Errorf("%s: a line of %d characters; break it before %d: %s", path, n, explainWidth, line)
+		}
+	}
+	for name, f := range s.Properties {
+		switch name {
+		case "affinity", "tolerations", "topologySpreadConstraints", "namespaceSelector", "podSelector", "conditions":
+			continue
+		}
+		described(t, path+"."+name, f)
+		if f.Items != nil && f.Items.Schema != nil {
+			described(t, path+"."+name+"[]", *f.Items.Schema)
+		}
 	}
 }

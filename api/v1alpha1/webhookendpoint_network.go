@@ -128,8 +128,8 @@ type IngressExposure struct {
 
 // LoadBalancerExposure says how a Service of type LoadBalancer is made.
 type LoadBalancerExposure struct {
-	// className is the load balancer's class. Kubernetes lets nobody change it once
-	// the Service is there. Unset means the cluster's default.
+	// className is the load balancer's class. Kubernetes lets nobody change it
+	// once the Service is there. Unset means the cluster's default.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -189,9 +189,9 @@ type NetworkPolicy struct {
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// ingressFrom lists who else reaches the webhook port: with Gateway and Ingress
-	// the proxy's pods, without which nothing gets in; with the other types your
-	// own proxies, those in spec.sources.trustedProxies included.
+	// ingressFrom lists who else reaches the webhook port: with Gateway and
+	// Ingress the proxy's pods, without which nothing gets in; with the other
+	// types your own proxies, those in spec.sources.trustedProxies included.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -206,8 +206,8 @@ type NetworkPolicy struct {
 	// +kubebuilder:validation:MaxItems=16
 	MetricsFrom []NetworkPeer `json:"metricsFrom,omitempty"`
 
-	// healthCheckRanges are the CIDRs from which a load balancer checks the webhook
-	// port. Its documentation names them.
+	// healthCheckRanges are the CIDRs from which a load balancer checks the
+	// webhook port. Its documentation names them.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

@@ -9,15 +9,15 @@ import corev1 "k8s.io/api/core/v1"
 // +kubebuilder:validation:XValidation:rule="!has(self.autoscaling) || (has(self.resources) && has(self.resources.requests) && 'cpu' in self.resources.requests)",message="autoscaling goes by CPU in relation to what is requested; set resources.requests.cpu"
 type Receiver struct {
 	// replicas is how many receivers run. Unset means 2 at first; then whoever
-	// scales the workload decides, be it spec.receiver.autoscaling or an autoscaler
-	// of your own.
+	// scales the workload decides, be it spec.receiver.autoscaling or an
+	// autoscaler of your own.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Replicas int32 `json:"replicas,omitempty"`
 
-	// autoscaling scales the receivers with their load. Replicas are handed over as
-	// they are, in both directions.
+	// autoscaling scales the receivers with their load. Replicas are handed over
+	// as they are, in both directions.
 	// +optional
 	Autoscaling *Autoscaling `json:"autoscaling,omitempty"`
 
@@ -52,9 +52,9 @@ type Receiver struct {
 	// +kubebuilder:validation:MaxItems=8
 	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
 
-	// serviceAccountAnnotations are put on the receivers' ServiceAccount, which has
-	// no API token. Only those that the operator's --allowed-annotations lists are
-	// taken; another one stalls the endpoint.
+	// serviceAccountAnnotations are put on the receivers' ServiceAccount, which
+	// has no API token. Only those that the operator's --allowed-annotations lists
+	// are taken; another one stalls the endpoint.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32

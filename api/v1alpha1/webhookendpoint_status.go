@@ -2,7 +2,8 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// WebhookEndpointStatus is what was last observed. It never shows a sink's URL.
+// WebhookEndpointStatus is what was last observed. It never shows a sink's
+// URL.
 type WebhookEndpointStatus struct {
 	// conditions say what holds for the endpoint. Ready sums them up: what the
 	// specification asks for runs and is reachable.
@@ -51,14 +52,14 @@ type WebhookEndpointStatus struct {
 	// +optional
 	NextRangeChange *metav1.Time `json:"nextRangeChange,omitempty"`
 
-	// allowlistEnforcedBy says what keeps unlisted addresses out: the NetworkPolicy
-	// (and the receiver behind it), the receiver alone, or nothing, because
-	// spec.sources.mode is Observe.
+	// allowlistEnforcedBy says what keeps unlisted addresses out: the
+	// NetworkPolicy (and the receiver behind it), the receiver alone, or nothing,
+	// because spec.sources.mode is Observe.
 	// +optional
 	AllowlistEnforcedBy Enforcer `json:"allowlistEnforcedBy,omitempty"`
 
-	// dedupScope says among which receivers a repeated event is recognised: in each
-	// replica for itself, or in the whole endpoint.
+	// dedupScope says among which receivers a repeated event is recognised: in
+	// each replica for itself, or in the whole endpoint.
 	// +optional
 	DedupScope DedupScope `json:"dedupScope,omitempty"`
 

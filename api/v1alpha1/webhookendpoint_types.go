@@ -186,7 +186,8 @@ type Sources struct {
 	AdditionalRanges []CIDR `json:"additionalRanges,omitempty"`
 
 	// trustedProxies are the CIDRs of your own proxies. Only when a request comes
-	// from one of them is its X-Forwarded-For header believed, read from the right.
+	// from one of them is its X-Forwarded-For header believed, read from the
+	// right.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -194,8 +195,8 @@ type Sources struct {
 	TrustedProxies []CIDR `json:"trustedProxies,omitempty"`
 }
 
-// CIDR is a range of IPv4 or IPv6 addresses, such as 203.0.113.0/24. A range of
-// /0 is refused: it would list everybody.
+// CIDR is a range of IPv4 or IPv6 addresses, such as 203.0.113.0/24. A range
+// of /0 is refused: it would list everybody.
 //
 // +kubebuilder:validation:MinLength=4
 // +kubebuilder:validation:MaxLength=43
@@ -236,7 +237,8 @@ type Sink struct {
 
 	// types lists globs of event types that this sink gets, as the provider names
 	// them; an asterisk stands for any run of characters, as in message.*. Empty
-	// means all types. An event that comes under both hooks and types is delivered.
+	// means all types. An event that comes under both hooks and types is
+	// delivered.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -347,7 +349,8 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.minBackoff) || !has(self.maxBackoff) || duration(self.minBackoff) <= duration(self.maxBackoff)",message="minBackoff must not be longer than maxBackoff; lower minBackoff or raise maxBackoff"
 type Delivery struct {
-	// maxAttempts is how often a delivery is tried before it becomes a dead letter.
+	// maxAttempts is how often a delivery is tried before it becomes a dead
+	// letter.
 	// +default=20
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000

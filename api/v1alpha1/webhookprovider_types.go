@@ -211,8 +211,8 @@ type Signature struct {
 	Format *SignatureFormat `json:"format,omitempty"`
 
 	// content is a template of the bytes that are signed, with the placeholders
-	// {body}, {timestamp}, {id}, {method}, {url} and {header:NAME}. {timestamp} and
-	// {id} are the text as it was sent. {url} is the endpoint's URL from its
+	// {body}, {timestamp}, {id}, {method}, {url} and {header:NAME}. {timestamp}
+	// and {id} are the text as it was sent. {url} is the endpoint's URL from its
 	// specification, never from the request.
 	// +optional
 	// +kubebuilder:validation:MinLength=6
@@ -290,9 +290,9 @@ type KeyValueFormat struct {
 	Key string `json:"key,omitempty"`
 }
 
-// VersionFormat is a list of signatures behind their versions. One signature of
-// the named version that matches is enough; other versions are passed over. At
-// most 16 signatures are read.
+// VersionFormat is a list of signatures behind their versions. One signature
+// of the named version that matches is enough; other versions are passed over.
+// At most 16 signatures are read.
 type VersionFormat struct {
 	// separator stands between two signatures.
 	// +default=" "
@@ -375,8 +375,8 @@ type SecretFormat struct {
 	Prefix string `json:"prefix,omitempty"`
 }
 
-// JSONPath is a place in a JSON body: $ and then one or more .name steps through
-// objects, as in $.event.type.
+// JSONPath is a place in a JSON body: $ and then one or more .name steps
+// through objects, as in $.event.type.
 //
 // +kubebuilder:validation:MinLength=3
 // +kubebuilder:validation:MaxLength=128
@@ -539,9 +539,9 @@ type Reply struct {
 	RetryAfterSeconds int32 `json:"retryAfterSeconds,omitempty"`
 }
 
-// Replies says what the provider is answered for each outcome. None may be left
-// out. What is the receiver's own trouble (suspended, overloaded, failed) must be
-// a 5xx or 429 with retryAfterSeconds, or providers give the event up.
+// Replies says what the provider is answered for each outcome. None may be
+// left out. What is the receiver's own trouble (suspended, overloaded, failed)
+// must be a 5xx or 429 with retryAfterSeconds, or providers give the event up.
 //
 // +kubebuilder:validation:XValidation:rule="self.accepted.status < 300 && self.duplicate.status < 300 && self.ignored.status < 300",message="accepted, duplicate and ignored must be answered with a 2xx status"
 // +kubebuilder:validation:XValidation:rule="self.suspended.status == 503 && has(self.suspended.retryAfterSeconds) && self.overloaded.status == 503 && has(self.overloaded.retryAfterSeconds) && self.failed.status == 503 && has(self.failed.retryAfterSeconds)",message="suspended, overloaded and failed must be answered 503 with retryAfterSeconds: the event is not stored, so the provider must send it again"
@@ -574,7 +574,8 @@ type Replies struct {
 	// rateLimited answers requests over a rate limit.
 	// +required
 	RateLimited Reply `json:"rateLimited,omitzero"`
-	// overloaded answers when the queue is full or too many requests are in flight.
+	// overloaded answers when the queue is full or too many requests are in
+	// flight.
 	// +required
 	Overloaded Reply `json:"overloaded,omitzero"`
 	// failed answers any trouble of the receiver's own, a missing secret included.
@@ -648,7 +649,8 @@ type HookPath struct {
 	// +kubebuilder:validation:Pattern=`^/([-._~0-9A-Za-z]+(/[-._~0-9A-Za-z]+)*)?$`
 	Path string `json:"path,omitempty"`
 
-	// eventType is the type of events at this path, where the request does not say.
+	// eventType is the type of events at this path, where the request does not
+	// say.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
@@ -672,7 +674,8 @@ type BodyShape struct {
 	Absent []JSONPath `json:"absent,omitempty"`
 }
 
-// Region is a part of a provider's network that sends from addresses of its own.
+// Region is a part of a provider's network that sends from addresses of its
+// own.
 type Region struct {
 	// name is the region's name, as endpoints list it.
 	// +required
