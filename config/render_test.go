@@ -217,6 +217,18 @@ func TestNamespacedIsToldItsNamespaces(t *testing.T) {
 	}
 }
 
+// TestOperatorKnowsItsArguments holds that the program takes what the Deployments
+// tell it.
+func TestOperatorKnowsItsArguments(t *testing.T) {
+	for _, folder := range []string{"default", "namespaced"} {
+		args := only[*appsv1.Deployment](t, render(t, folder)).Spec.Template.Spec.Containers[0].Args
+		run := append([]string{"run", "../controllers"}, args...)
+		if out, err := exec.Command("go", append(run, "--version")...).CombinedOutput(); err != nil {
+			t.Errorf("%s: operator %q: %v: %s", folder, args, err, out)
+		}
+	}
+}
+
 // TestRenderedRolesGrantNothingMore holds the same of what is applied as of what
 // stands in files.
 func TestRenderedRolesGrantNothingMore(t *testing.T) {

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-
 	"github.com/fairlead-dev/fairlead/api/provider"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/cmd/fairlead/manifest"
@@ -155,7 +153,7 @@ func enum(t *testing.T, group string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s apiextensionsv1.JSONSchemaProps = *d.Spec.Versions[0].Schema.OpenAPIV3Schema
+	s := *d.Spec.Versions[0].Schema.OpenAPIV3Schema
 	var values []string
 	for _, e := range s.Properties["spec"].Properties[group].Properties["type"].Enum {
 		var v string

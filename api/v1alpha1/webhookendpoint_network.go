@@ -196,7 +196,7 @@ type NetworkPolicy struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	IngressFrom []NetworkPeer `json:"ingressFrom,omitempty"`
+	IngressFrom []NetworkPeer `json:"ingressFrom,omitempty"` //nolint:kubeapilinter // ExactlyOneOf cannot say that two of its fields go together; a rule of the peer does
 
 	// metricsFrom lists who reaches the telemetry port, such as Prometheus. The
 	// operator does in any case.
@@ -204,7 +204,7 @@ type NetworkPolicy struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	MetricsFrom []NetworkPeer `json:"metricsFrom,omitempty"`
+	MetricsFrom []NetworkPeer `json:"metricsFrom,omitempty"` //nolint:kubeapilinter // ExactlyOneOf cannot say that two of its fields go together; a rule of the peer does
 
 	// healthCheckRanges are the CIDRs from which a load balancer checks the
 	// webhook port. Its documentation names them.
