@@ -1,6 +1,8 @@
 package desired
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -24,13 +26,13 @@ func (b *builder) serviceAccount() *corev1ac.ServiceAccountApplyConfiguration {
 // configMap holds what receivers read, and what the operator must find again
 // after a restart when the provider's profile has gone.
 func (b *builder) configMap() (*corev1ac.ConfigMapApplyConfiguration, error) {
-	text, err := yaml.Marshal(b.in.Config)
+	text, err := asYAML(b.in.Config)
 	if err != nil {
 		return nil, fmt.Errorf("writing configuration of endpoint %q: %w", b.ep.Name, err)
 	}
 	data := map[string]string{ConfigKey: string(text)}
 	if p := b.in.Profile; p != nil {
-		text, err := yaml.Marshal(manifest(p))
+		text, err := asYAML(manifest(p))
 		if err != nil {
 			return nil, fmt.Errorf("writing profile %q: %w", p.Name, err)
 		}
@@ -39,6 +41,24 @@ func (b *builder) configMap() (*corev1ac.ConfigMapApplyConfiguration, error) {
 	return corev1ac.ConfigMap(ConfigMapName(b.ep.Name), b.ep.Namespace).
 		WithLabels(b.labels()).WithOwnerReferences(b.owner()...).
 		WithData(data), nil
+}
+
+// asYAML writes v so that every text in it can be read back. JSON leaves some
+// characters as they are that YAML wants escaped: a provider's reply may hold one.
+func asYAML(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	for _, r := range string(data) {
+		if r >= 0x7f && r <= 0x9f || r == 0xfeff || r == 0xfffe || r == 0xffff {
+			fmt.Fprintf(&out, `\u%04x`, r) // within a string: JSON's own signs are ASCII
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return yaml.JSONToYAML(out.Bytes())
 }
 
 // manifest is what somebody would write to make the profile: no status, and

@@ -115,14 +115,14 @@ func TestEgressToSinks(t *testing.T) {
 func FuzzEgress(f *testing.F) {
 	for _, u := range []string{
 		"http://app.shop.svc/hooks", "https://hooks.example.org:8443/in", "http://10.1.2.3", "http://[fe80::1%25eth0]:80/",
-		"http://app", "http://a.b", "http://.", "http://..svc", "http://a.%62.svc", "http://169.254.169.254", "http://[::ffff:a9fe:a9fe]/", "http://x:99999",
+		"http://app", "http://a.b", "http://.", "http://..svc", "http://a.%62.svc", "http://169.254.169.254", "http://[::ffff:a9fe:a9fe]/", "\x7f", "\u0085", "\ufeff\uffff", "http://x:99999",
 	} {
 		f.Add(u)
 	}
 	f.Fuzz(func(t *testing.T, u string) {
 		all, err := toSinks(t, u)
 		if err != nil {
-			return // it cannot be written as text, so nothing is opened
+			t.Fatal(err)
 		}
 		for _, r := range policy(t, all).Spec.Egress[2:] { // behind DNS and sisters
 			if len(r.To) == 0 || len(r.Ports) == 0 {

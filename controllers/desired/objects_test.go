@@ -1,6 +1,7 @@
 package desired_test
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
 
 	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
@@ -235,6 +237,45 @@ func TestBare(t *testing.T) {
 	svc := object(t, all, "Service")["spec"].(map[string]any)
 	if hpa["minReplicas"] != 2.0 || svc["type"] != "ClusterIP" || object(t, all, "NetworkPolicy") == nil || object(t, all, "Deployment") == nil {
 		t.Errorf("got an autoscaler of %v, a Service of %v, and %d objects", hpa, svc, len(all))
+	}
+}
+
+// TestConfigMap holds that what is written can be read back, odd characters of a
+// provider's replies included.
+func TestConfigMap(t *testing.T) {
+	const odd = "\x00\x1b\x7f\u0085\u009f\u2028\ufeff\uffff\U0001f426 \t\r\n: #"
+	p := profile()
+	p.Spec.Replies.Accepted.Body = odd
+	ep := endpoint()
+	in := inputs(t, ep)
+	in.Config.Replies.Accepted.Body, in.Profile = odd, p
+	data := typed[corev1.ConfigMap](t, object(t, objects(t, ep, in), "ConfigMap")).Data
+	var profile v1alpha1.WebhookProvider
+	if err := yaml.UnmarshalStrict([]byte(data[desired.ProfileKey]), &profile); err != nil {
+		t.Fatal(err)
+	}
+	var read config.Config
+	if err := yaml.UnmarshalStrict([]byte(data[desired.ConfigKey]), &read); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(in.Config, &read, cmp.Comparer(samePrefix)) + cmp.Diff(p.Spec, profile.Spec); diff != "" {
+		t.Errorf("(-written +read):\n%s", diff)
+	}
+	if profile.Name != p.Name || profile.UID != "" || profile.Kind != "WebhookProvider" {
+		t.Errorf("the profile is kept with the metadata %+v", profile.ObjectMeta)
+	}
+}
+
+// TestPodMonitor holds that a client can put the API server's answer into it.
+func TestPodMonitor(t *testing.T) {
+	all := build(t, shape{in: func(in *desired.Inputs) { in.PodMonitors = true }})
+	o := all[len(all)-1]
+	if err := json.Unmarshal([]byte(`{"kind":"PodMonitor","spec":{"interval":"30s"}}`), o); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"kind": "PodMonitor", "spec": map[string]any{"interval": "30s"}}
+	if diff := cmp.Diff(want, tree(t, o)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
