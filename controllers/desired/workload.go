@@ -107,8 +107,9 @@ func (b *builder) volumeClaim() *corev1ac.PersistentVolumeClaimApplyConfiguratio
 	if class := b.ep.Spec.Queue.StorageClassName; class != "" {
 		spec.WithStorageClassName(class)
 	}
-	claim := &corev1ac.PersistentVolumeClaimApplyConfiguration{} // the constructor would set a namespace
-	return claim.WithAPIVersion("v1").WithKind("PersistentVolumeClaim").
+	// The constructor would set a namespace, and the kind, which is not stored.
+	claim := &corev1ac.PersistentVolumeClaimApplyConfiguration{}
+	return claim.
 		WithName(dataVolume).WithLabels(b.labels()).WithSpec(spec)
 }
 

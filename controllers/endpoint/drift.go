@@ -135,7 +135,7 @@ func find(list []any, pe fieldpath.PathElement) (any, bool) {
 	for _, e := range list {
 		switch {
 		case pe.Value != nil:
-			if reflect.DeepEqual(e, (*pe.Value).Unstructured()) {
+			if value.Equals(value.NewValueInterface(e), *pe.Value) {
 				return e, true
 			}
 		case pe.Key != nil:
@@ -151,7 +151,7 @@ func find(list []any, pe fieldpath.PathElement) (any, bool) {
 // element leaves out is a default, such as a port's protocol.
 func hasKey(m map[string]any, key value.FieldList) bool {
 	for _, f := range key {
-		if v, ok := m[f.Name]; ok && !reflect.DeepEqual(v, f.Value.Unstructured()) {
+		if v, ok := m[f.Name]; ok && !value.Equals(value.NewValueInterface(v), f.Value) {
 			return false
 		}
 	}

@@ -69,6 +69,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, ep *v1alpha1.WebhookEndpoint
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // what was read is old; the cache is catching up
 	}
+	if ctx.Err() != nil {
+		return ctrl.Result{}, nil // the operator stops; the next one goes on
+	}
 	if err != nil {
 		return ctrl.Result{}, err
 	}
