@@ -63,21 +63,29 @@ const (
 	ReasonConfigRefused = "ConfigRefused"
 )
 
-// Reasons of ProviderResolved, and of a WebhookProvider's Ready.
+// Reasons of ProviderResolved.
 const (
 	// ReasonBuiltIn: the profile comes with the operator. Nothing to do.
 	ReasonBuiltIn = "BuiltIn"
 	// ReasonWebhookProvider: the profile is a WebhookProvider. Nothing to do.
 	ReasonWebhookProvider = "WebhookProvider"
-	// ReasonOverridesBuiltIn: a WebhookProvider replaces the built-in profile, as it
-	// says itself. Nothing to do, if that is meant.
-	ReasonOverridesBuiltIn = "OverridesBuiltIn"
 	// ReasonProviderUnknown: there is no profile of that name. Choose one of those
 	// that the message lists, or make a WebhookProvider.
 	ReasonProviderUnknown = "ProviderUnknown"
+)
+
+// Reasons of ProviderResolved, and of a WebhookProvider's Ready.
+const (
+	// ReasonOverridesBuiltIn: a WebhookProvider replaces the built-in profile, as it
+	// says itself. Nothing to do, if that is meant.
+	ReasonOverridesBuiltIn = "OverridesBuiltIn"
 	// ReasonProviderInvalid: the WebhookProvider cannot be used. Mend it as its own
 	// status says; until then endpoints keep the last good profile.
 	ReasonProviderInvalid = "ProviderInvalid"
+)
+
+// Reasons of a WebhookProvider's Ready.
+const (
 	// ReasonValid: the profile can be used. Nothing to do.
 	ReasonValid = "Valid"
 )

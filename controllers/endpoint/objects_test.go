@@ -76,7 +76,9 @@ func TestDriftIsRepaired(t *testing.T) {
 	})
 	t.Run("emptied selector", func(t *testing.T) { // a policy for other pods protects none of ours
 		np := named(&networkingv1.NetworkPolicy{}, ep.Namespace, name)
-		change(t, np, func(np *networkingv1.NetworkPolicy) { np.Spec.PodSelector.MatchLabels = map[string]string{"app": "other"} })
+		change(t, np, func(np *networkingv1.NetworkPolicy) {
+			np.Spec.PodSelector.MatchLabels = map[string]string{"app": "other"}
+		})
 		until(t, "the policy selects receivers again", func(ctx context.Context) error {
 			if err := admin.Get(ctx, client.ObjectKeyFromObject(np), np); err != nil {
 				return err

@@ -98,14 +98,16 @@ func retry(ep *v1alpha1.WebhookEndpoint, err error) time.Duration {
 }
 
 // sync does all but write the status. Trouble with the newest specification does
-// not keep what runs from being repaired and observed.
+// not keep what runs from being repaired and observed. What is not allowed is not
+// made, and leaves everything as it is.
 func (r *Reconciler) sync(ctx context.Context, ep *v1alpha1.WebhookEndpoint) error {
 	res, problem := r.resolve(ctx, ep)
-	setRanges(ep, res)
-	r.setAlarm(ep, res)
 	if err := r.options.Allowed.check(ep); err != nil {
-		problem = first(problem, err)
-	} else if res != nil {
+		res, problem = nil, first(problem, err)
+	}
+	if res != nil {
+		setRanges(ep, res)
+		r.setAlarm(ep, res)
 		problem = first(problem, r.applyAll(ctx, ep, res))
 	}
 	return first(problem,
@@ -117,7 +119,7 @@ func (r *Reconciler) sync(ctx context.Context, ep *v1alpha1.WebhookEndpoint) err
 // setAlarm has the endpoint reconciled when its ranges change.
 func (r *Reconciler) setAlarm(ep *v1alpha1.WebhookEndpoint, res *resolution) {
 	var at time.Time
-	if res != nil && res.result != nil {
+	if res.result != nil {
 		at = res.result.NextChange
 	}
 	r.alarm.at(client.ObjectKeyFromObject(ep), at)

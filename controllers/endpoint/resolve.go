@@ -206,12 +206,12 @@ func invalid(err error) error {
 
 // setRanges tells in the status who may send.
 func setRanges(ep *v1alpha1.WebhookEndpoint, res *resolution) {
+	if res.result == nil {
+		return // of the last good configuration the status tells already
+	}
 	s := status(ep)
 	s.AllowlistEnforcedBy = desired.Enforcer(ep)
 	s.DedupScope = v1alpha1.DedupScopeReplica
-	if res == nil || res.result == nil {
-		return // of the last good configuration the status tells already
-	}
 	s.SourceRanges = nil
 	for _, rg := range res.result.Ranges {
 		s.SourceRanges = append(s.SourceRanges, v1alpha1.SourceRange{Region: rg.Region, CIDR: v1alpha1.CIDR(rg.CIDR.String())})

@@ -48,13 +48,17 @@ type setting func(*endpoint.Options, *[]string)
 // is stopped.
 func start(t *testing.T, settings ...setting) *operator {
 	t.Helper()
-	o := endpoint.Options{Image: "receiver:test", Operator: desired.Operator{Namespace: "fairlead-system", Labels: desired.OperatorLabels()},
-		Providers: true, Concurrency: 4, KindsEvery: 100 * time.Millisecond}
+	o := options()
 	var namespaces []string
 	for _, set := range settings {
 		set(&o, &namespaces)
 	}
 	return startWith(t, asOp, o, namespaces, clocktesting.NewFakeClock(time.Now().Truncate(time.Second)))
+}
+
+func options() endpoint.Options {
+	return endpoint.Options{Image: "receiver:test", Operator: desired.Operator{Namespace: "fairlead-system", Labels: desired.OperatorLabels()},
+		Providers: true, Concurrency: 4, KindsEvery: 100 * time.Millisecond}
 }
 
 func startWith(t *testing.T, as *rest.Config, o endpoint.Options, namespaces []string, clk *clocktesting.FakeClock) *operator {
@@ -86,6 +90,7 @@ func startWith(t *testing.T, as *rest.Config, o endpoint.Options, namespaces []s
 			if err := <-done; err != nil {
 				t.Errorf("the operator ended with %v", err)
 			}
+			residue = gauge(t, "workqueue_depth")
 		})
 	}
 	t.Cleanup(op.stop)
@@ -94,6 +99,10 @@ func startWith(t *testing.T, as *rest.Config, o endpoint.Options, namespaces []s
 	}
 	return op
 }
+
+// residue is what the queues of operators that were stopped had left: the gauge
+// goes on to count it.
+var residue float64
 
 // calls counts requests to the API server.
 type calls struct {
@@ -286,12 +295,12 @@ func (o *operator) pod(t *testing.T, ep *v1alpha1.WebhookEndpoint, name, ip stri
 // says sets what the receiver at an address says; nil: nothing, as if it were
 // down.
 func (o *operator) says(ep *v1alpha1.WebhookEndpoint, ip string, edit func(*statusz.Endpoint)) {
-	generation := ep.Generation
+	namespace, name, generation := ep.Namespace, ep.Name, ep.Generation // tests read ep anew meanwhile
 	o.pods.set(ip, func() (statusz.Endpoint, bool) {
 		if edit == nil {
 			return statusz.Endpoint{}, false
 		}
-		page := statusz.Endpoint{Namespace: ep.Namespace, Name: ep.Name, Ready: true,
+		page := statusz.Endpoint{Namespace: namespace, Name: name, Ready: true,
 			Config: statusz.Config{Generation: generation}, Secret: statusz.Secret{Entries: []statusz.Entry{{Name: "current"}}},
 			Queue: statusz.Queue{SyncedBeforeReply: true}, Sinks: []statusz.Sink{{Name: "app", State: "ok"}}}
 		edit(&page)

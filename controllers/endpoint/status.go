@@ -12,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
@@ -138,7 +140,26 @@ func (r *Reconciler) patchStatus(ctx context.Context, before, ep *v1alpha1.Webho
 		return fmt.Errorf("writing status: %w", err)
 	}
 	r.tell(before, ep)
+	r.awaitCache(ctx, ep)
 	return nil
+}
+
+// cachePatience bounds how long a reconcile waits for the cache.
+const cachePatience = 2 * time.Second
+
+// awaitCache waits until the cache has the status that was just written.
+// Otherwise the next reconcile, which what was applied sets off at once, would
+// begin with the one before, and write and tell the same again. A cache that is
+// slower than its patience costs only that.
+func (r *Reconciler) awaitCache(ctx context.Context, ep *v1alpha1.WebhookEndpoint) {
+	_ = wait.PollUntilContextTimeout(ctx, 2*time.Millisecond, cachePatience, true, func(ctx context.Context) (bool, error) {
+		seen := &v1alpha1.WebhookEndpoint{}
+		if err := r.client.Get(ctx, client.ObjectKeyFromObject(ep), seen); err != nil {
+			return true, nil //nolint:nilerr // it is deleted, or the operator stops
+		}
+		order, err := resourceversion.CompareResourceVersion(seen.ResourceVersion, ep.ResourceVersion)
+		return err != nil || order >= 0, nil
+	})
 }
 
 // told lists the conditions whose changes become Events. Reconciling and Stalled

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -59,7 +60,11 @@ func run(m *testing.M) (code int, err error) {
 		}
 	}()
 	cfg.QPS = -1
-	if admin, err = client.New(cfg, client.Options{Scheme: endpoint.Scheme()}); err != nil {
+	scheme := endpoint.Scheme()
+	if err := apiextensionsv1.AddToScheme(scheme); err != nil {
+		return 1, err
+	}
+	if admin, err = client.New(cfg, client.Options{Scheme: scheme}); err != nil {
 		return 1, err
 	}
 	if asOp, err = operatorUser(context.Background()); err != nil {

@@ -1,0 +1,145 @@
+package endpoint_test
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+)
+
+// TestKindsComeAndGo installs Gateway API and PodMonitors under a running
+// operator, and takes them away again.
+func TestKindsComeAndGo(t *testing.T) {
+	op := start(t)
+	ns := namespace(t)
+	gated := chat(ns, func(ep *v1alpha1.WebhookEndpoint) {
+		ep.Name = "gated"
+		ep.Spec.Exposure = &v1alpha1.Exposure{Type: v1alpha1.ExposureGateway, Host: "b.example.com",
+			Gateway: &v1alpha1.GatewayExposure{ParentRefs: []v1alpha1.GatewayReference{{Name: "public", Namespace: "infra"}}}}
+		ep.Spec.NetworkPolicy = &v1alpha1.NetworkPolicy{IngressFrom: []v1alpha1.NetworkPeer{{NamespaceSelector: &metav1.LabelSelector{}}}}
+	})
+	create(t, gated)
+	rollOut(t, gated)
+	is(t, gated, v1alpha1.ConditionExposed, no, v1alpha1.ReasonGatewayAPIMissing)
+
+	crds := install(t)
+	is(t, gated, v1alpha1.ConditionExposed, no, v1alpha1.ReasonRoutePending)
+	route := named(&gatewayv1.HTTPRoute{}, ns, "gated-receiver")
+	until(t, "the route is there", func(ctx context.Context) error { return admin.Get(ctx, client.ObjectKeyFromObject(route), route) })
+	monitor := named(podMonitor(), ns, "gated-receiver")
+	until(t, "the monitor is there", func(ctx context.Context) error {
+		return admin.Get(ctx, client.ObjectKeyFromObject(monitor), monitor)
+	})
+	answer := func(status metav1.ConditionStatus, reason string) {
+		t.Helper()
+		route.Status.Parents = []gatewayv1.RouteParentStatus{{ParentRef: route.Spec.ParentRefs[0], ControllerName: "example.com/gateway",
+			Conditions: []metav1.Condition{{Type: "Accepted", Status: status, Reason: reason, Message: "so it is", ObservedGeneration: route.Generation, LastTransitionTime: metav1.Now()}}}}
+		if err := admin.Status().Update(t.Context(), route); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer(no, "NoMatchingListenerHostname")
+	c := is(t, gated, v1alpha1.ConditionExposed, no, v1alpha1.ReasonRouteRefused)
+	if err := contains(c.Message, `Gateway "public" does not take HTTPRoute "gated-receiver": NoMatchingListenerHostname: so it is`); err != nil {
+		t.Error(err)
+	}
+	answer(yes, "Accepted")
+	is(t, gated, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable)
+
+	t.Run("drift", func(t *testing.T) {
+		if err := admin.Delete(t.Context(), monitor); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the monitor is back", func(ctx context.Context) error {
+			return admin.Get(ctx, client.ObjectKeyFromObject(monitor), monitor)
+		})
+		quiet(t, op)
+	})
+	whole := t
+	t.Run("restart", func(t *testing.T) {
+		op.stop()
+		before := reconciles(t)
+		op = start(whole)
+		reconciled(t, before, 1)
+		if writes := quiet(t, op); len(writes) > 0 {
+			t.Errorf("a steady state was written to: %q", writes)
+		}
+	})
+	t.Run("switch", func(t *testing.T) {
+		change(t, gated, func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Exposure = &v1alpha1.Exposure{Type: v1alpha1.ExposureClusterIP}
+		})
+		until(t, "the route is gone", func(ctx context.Context) error { return gone(ctx, route) })
+	})
+	t.Run("gone", func(t *testing.T) {
+		uninstall(t, crds)
+		change(t, gated, func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Suspend = v1alpha1.SuspendDeliveries })
+		is(t, gated, v1alpha1.ConditionReady, yes, v1alpha1.ReasonDeliveriesSuspended)
+	})
+	t.Run("back", func(t *testing.T) {
+		install(t)
+		until(t, "the monitor is back", func(ctx context.Context) error {
+			monitor := named(podMonitor(), ns, "gated-receiver")
+			return admin.Get(ctx, client.ObjectKeyFromObject(monitor), monitor)
+		})
+	})
+}
+
+func podMonitor() *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion("monitoring.coreos.com/v1")
+	u.SetKind("PodMonitor")
+	return u
+}
+
+// install installs the CRDs of Gateway API, from its module, and one of the name
+// and shape of a PodMonitor.
+func install(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
+	if err != nil {
+		t.Fatalf("finding Gateway API: %v", err)
+	}
+	crds, err := envtest.InstallCRDs(env.Config, envtest.CRDInstallOptions{
+		Paths: []string{filepath.Join(strings.TrimSpace(string(out)), "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml")},
+		CRDs: []*apiextensionsv1.CustomResourceDefinition{{
+			ObjectMeta: metav1.ObjectMeta{Name: "podmonitors.monitoring.coreos.com"},
+			Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+				Group: "monitoring.coreos.com", Scope: apiextensionsv1.NamespaceScoped,
+				Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "podmonitors", Singular: "podmonitor", Kind: "PodMonitor", ListKind: "PodMonitorList"},
+				Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: "v1", Served: true, Storage: true,
+					Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
+						Type: "object", XPreserveUnknownFields: ptr.To(true)}}}}},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := envtest.UninstallCRDs(env.Config, envtest.CRDInstallOptions{CRDs: crds}); err != nil {
+			t.Error(err)
+		}
+	})
+	return crds
+}
+
+func uninstall(t *testing.T, crds []*apiextensionsv1.CustomResourceDefinition) {
+	t.Helper()
+	if err := envtest.UninstallCRDs(env.Config, envtest.CRDInstallOptions{CRDs: crds}); err != nil {
+		t.Fatal(err)
+	}
+	for _, crd := range crds {
+		until(t, crd.Name+" is gone", func(ctx context.Context) error { return gone(ctx, crd.DeepCopy()) })
+	}
+}
