@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
@@ -46,6 +47,10 @@ const (
 	endpointProviderIndex = "spec.provider"
 )
 
+// reconcileTimeout bounds one reconcile: it only reads from memory and makes a
+// dozen requests, so that what takes longer hangs, and is tried again.
+const reconcileTimeout = 2 * time.Minute
+
 // Scheme returns the kinds that the operator knows by type.
 func Scheme() *runtime.Scheme {
 	s := runtime.NewScheme()
@@ -61,8 +66,11 @@ func Scheme() *runtime.Scheme {
 func CacheOptions(namespaces []string) cache.Options {
 	ours := labels.SelectorFromSet(labels.Set{desired.LabelManagedBy: desired.ManagedBy})
 	o := cache.Options{
-		DefaultLabelSelector: ours,
-		DefaultTransform:     trim,
+		// A read of a kind that is not watched is an error. Otherwise it would begin to
+		// watch it, and wait forever for one that has just gone from the cluster.
+		ReaderFailOnMissingInformer: true,
+		DefaultLabelSelector:        ours,
+		DefaultTransform:            trim,
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.WebhookEndpoint{}: {Label: labels.Everything()},
 			&v1alpha1.WebhookProvider{}: {Label: labels.Everything()},
@@ -154,7 +162,7 @@ func (r *Reconciler) setup(ctx context.Context, mgr ctrl.Manager, bell *bell) er
 		For(&v1alpha1.WebhookEndpoint{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(ofPod)).
 		WatchesRawSource(source.Func(bell.start)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.options.Concurrency})
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.options.Concurrency, ReconciliationTimeout: reconcileTimeout})
 	for _, obj := range []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{},
 		&networkingv1.NetworkPolicy{}, &networkingv1.Ingress{}, &policyv1.PodDisruptionBudget{}, &autoscalingv2.HorizontalPodAutoscaler{}} {
 		b = b.Owns(obj)
