@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -42,33 +41,6 @@ var version = "devel"
 // lease is the name of the Lease by which one of several operators leads.
 const lease = "fairlead-operator.fairlead.dev"
 
-type flags struct {
-	image, metrics, probes, certs, ownNamespace, providers, level string
-	namespaces, exposures, hosts, annotations                     list
-	elect, version                                                bool
-	concurrency                                                   int
-	kindsEvery                                                    time.Duration
-}
-
-// list is a flag that may be given several times.
-type list []string
-
-func (l *list) String() string     { return strings.Join(*l, " ") }
-func (l *list) Set(v string) error { *l = append(*l, v); return nil }
-
-// split returns the parts of all values between commas.
-func (l list) split() []string {
-	var out []string
-	for _, v := range l {
-		for part := range strings.SplitSeq(v, ",") {
-			if part = strings.TrimSpace(part); part != "" {
-				out = append(out, part)
-			}
-		}
-	}
-	return out
-}
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -81,61 +53,8 @@ func main() {
 	}
 }
 
-func parse(args []string, stderr io.Writer) (flags, error) {
-	var f flags
-	fs := flag.NewFlagSet("operator", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	// controller-runtime's own --kubeconfig is on the global set; here it is ours.
-	fs.StringVar(&f.image, "receiver-image", os.Getenv("RECEIVER_IMAGE"), "`image` of the receivers; required. Default: $RECEIVER_IMAGE")
-	fs.Var(&f.namespaces, "namespaces", "`namespaces` to work in, between commas; needs only Roles there. Default: all")
-	fs.Var(&f.exposures, "allowed-exposures", "exposure types that endpoints may have, as `[NAMESPACE=]TYPE,TYPE`; may be repeated. A namespace's own entry goes before * or none. Default: all")
-	fs.Var(&f.hosts, "allowed-hosts", "globs of the hosts that endpoints may have, as `[NAMESPACE=]GLOB,GLOB`; may be repeated. Default: all")
-	fs.Var(&f.annotations, "allowed-annotations", "`globs` of the annotations that endpoints may put on an Ingress, a load balancer's Service or a ServiceAccount. Default: none")
-	fs.StringVar(&f.providers, "watch-providers", "auto", "whether WebhookProviders are read: true, false or auto, which asks the API server what is allowed")
-	fs.StringVar(&f.ownNamespace, "operator-namespace", os.Getenv("POD_NAMESPACE"), "`namespace` of the operator's pods and Lease. Default: $POD_NAMESPACE")
-	fs.BoolVar(&f.elect, "leader-elect", true, "let one of several operators lead")
-	fs.StringVar(&f.metrics, "metrics-bind-address", ":8443", "`address` of /metrics, by HTTPS, for those whom the API server lets get it; 0 for none")
-	fs.StringVar(&f.certs, "metrics-cert-dir", "", "`directory` with tls.crt and tls.key for /metrics. Default: a certificate of its own making")
-	fs.StringVar(&f.probes, "health-probe-bind-address", ":8081", "`address` of /healthz and /readyz")
-	fs.StringVar(&f.level, "log-level", "info", "`level` of the log: debug, info, warn or error")
-	fs.IntVar(&f.concurrency, "concurrent-reconciles", 8, "how many endpoints are reconciled at once")
-	fs.DurationVar(&f.kindsEvery, "discovery-interval", 30*time.Second, "how often Gateway API and PodMonitors are looked for")
-	fs.BoolVar(&f.version, "version", false, "print the version and exit")
-	if err := fs.Parse(args); err != nil {
-		return f, err
-	}
-	if fs.NArg() > 0 {
-		return f, fmt.Errorf("unexpected argument %q; see --help", fs.Arg(0))
-	}
-	return f, nil
-}
-
-// check finds what is wrong with the flags before anything is started.
-func (f *flags) check() (endpoint.Allowed, error) {
-	var a endpoint.Allowed
-	var err error
-	switch {
-	case f.image == "":
-		return a, errors.New("name the receivers' image with --receiver-image")
-	case f.ownNamespace == "":
-		return a, errors.New("name the operator's namespace with --operator-namespace or $POD_NAMESPACE")
-	case f.concurrency < 1:
-		return a, errors.New("--concurrent-reconciles must be at least 1")
-	case f.kindsEvery <= 0:
-		return a, errors.New("--discovery-interval must be positive")
-	}
-	if a.Exposures, err = endpoint.ParseLimits(f.exposures); err != nil {
-		return a, fmt.Errorf("reading --allowed-exposures: %w", err)
-	}
-	if a.Hosts, err = endpoint.ParseLimits(f.hosts); err != nil {
-		return a, fmt.Errorf("reading --allowed-hosts: %w", err)
-	}
-	a.Annotations = f.annotations.split()
-	return a, endpoint.CheckGlobs(a.Annotations)
-}
-
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f, err := parse(args, stderr)
+	f, err := parse(args, stdout)
 	if err != nil {
 		return err
 	}
@@ -147,14 +66,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(f.level)); err != nil {
-		return fmt.Errorf("reading --log-level: %w", err)
-	}
-	log := logr.FromSlogHandler(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
+	log := logr.FromSlogHandler(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.level}))
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
-	cfg, err := ctrl.GetConfig()
+	cfg, err := ctrl.GetConfig() // of the pod, or what $KUBECONFIG names
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
@@ -202,8 +117,8 @@ func manager(cfg *rest.Config, f flags, log logr.Logger) (ctrl.Manager, error) {
 		Metrics: metricsserver.Options{BindAddress: f.metrics, SecureServing: true, CertDir: f.certs,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
 			TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12; c.NextProtos = []string{"http/1.1"} }}},
-		HealthProbeBindAddress: f.probes,
-		LeaderElection:         f.elect, LeaderElectionID: lease, LeaderElectionNamespace: f.ownNamespace,
+		HealthProbeBindAddress: f.probes, PprofBindAddress: f.pprof,
+		LeaderElection: f.elect, LeaderElectionID: lease, LeaderElectionNamespace: f.ownNamespace,
 		LeaderElectionReleaseOnCancel: true, // what follows Start does nothing more
 	})
 	if err != nil {
@@ -230,14 +145,8 @@ func synced(mgr ctrl.Manager) healthz.Checker {
 
 // mayReadProviders says whether WebhookProviders are read.
 func mayReadProviders(ctx context.Context, mgr ctrl.Manager, how string) (bool, error) {
-	switch how {
-	case "true":
-		return true, nil
-	case "false":
-		return false, nil
-	case "auto":
-	default:
-		return false, fmt.Errorf("--watch-providers is %q; write true, false or auto", how)
+	if how != auto {
+		return how == "true", nil
 	}
 	for _, verb := range []string{"get", "list", "watch"} {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
