@@ -178,6 +178,22 @@ func verifyRequest(p *v1alpha1.WebhookProvider, r *http.Request) error {
 	return err
 }
 
+// TestRenderDefaults holds that render assumes what config/default installs.
+func TestRenderDefaults(t *testing.T) {
+	for file, want := range map[string]string{
+		"deployment.yaml": "--receiver-image=" + defaultReceiverImage + "\n",
+		"namespace.yaml":  "name: " + defaultOperatorNamespace + "\n",
+	} {
+		data, err := os.ReadFile(filepath.Join("../../config/operator", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(data), want) {
+			t.Errorf("%s does not hold %q", file, want)
+		}
+	}
+}
+
 // TestHelp holds that every verb and flag says what it is for, with an example,
 // and that a verb's exit codes stand in its help.
 func TestHelp(t *testing.T) {

@@ -129,15 +129,21 @@ func (v *verdict) report(w io.Writer, output string) error {
 	} else {
 		v.print(w)
 	}
-	switch n := len(v.Problems); {
-	case n == 1:
-		return errors.New("there is 1 problem")
-	case n > 1:
-		return fmt.Errorf("there are %d problems", n)
+	switch {
+	case len(v.Problems) > 0:
+		return problemCount(len(v.Problems))
 	case len(v.Right) == 0:
 		return errors.New("there is no object of fairlead's to check")
 	}
 	return nil
+}
+
+// problemCount is the error of a verb that has printed n problems.
+func problemCount(n int) error {
+	if n == 1 {
+		return errors.New("there is 1 problem")
+	}
+	return fmt.Errorf("there are %d problems", n)
 }
 
 func (v *verdict) print(w io.Writer) {

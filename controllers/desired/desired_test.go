@@ -5,7 +5,6 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -234,13 +233,9 @@ func golden(t *testing.T, name, got string) {
 // stream writes objects as they are applied.
 func stream(t *testing.T, all []desired.Object) string {
 	t.Helper()
-	var docs []string
-	for _, o := range all {
-		data, err := yaml.Marshal(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		docs = append(docs, string(data))
+	text, err := desired.Stream(all)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return strings.Join(docs, "---\n")
+	return string(text)
 }

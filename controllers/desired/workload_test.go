@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
 
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/controllers/desired"
@@ -208,5 +209,39 @@ func TestNoLimit(t *testing.T) {
 				t.Errorf("got environment %v and limits %v", c.Env, c.Resources.Limits)
 			}
 		})
+	}
+}
+
+// TestFirstReplicas holds how many receivers a new endpoint begins with.
+func TestFirstReplicas(t *testing.T) {
+	for name, tt := range map[string]struct {
+		receiver *v1alpha1.Receiver
+		want     int32
+	}{
+		"nothing said":      {nil, desired.InitialReplicas},
+		"empty":             {&v1alpha1.Receiver{}, desired.InitialReplicas},
+		"replicas":          {&v1alpha1.Receiver{Replicas: 5}, 5},
+		"autoscaler":        {&v1alpha1.Receiver{Autoscaling: &v1alpha1.Autoscaling{MinReplicas: 3, MaxReplicas: 9}}, 3},
+		"autoscaler, unset": {&v1alpha1.Receiver{Autoscaling: &v1alpha1.Autoscaling{MaxReplicas: 9}}, 1}, // the CRD sets 2
+	} {
+		if got := desired.FirstReplicas(&v1alpha1.WebhookEndpoint{Spec: v1alpha1.WebhookEndpointSpec{Receiver: tt.receiver}}); got != tt.want {
+			t.Errorf("%s: got %d, want %d", name, got, tt.want)
+		}
+	}
+}
+
+// TestStreamIsReadBack holds that every text that an endpoint may hold comes back
+// from what is printed, also where YAML would take it for something else.
+func TestStreamIsReadBack(t *testing.T) {
+	const odd = "a\u0085b\u2028c\ufeffd: 'x'\n--- e"
+	all := build(t, shape{ep: func(ep *v1alpha1.WebhookEndpoint) {
+		ep.Spec.Receiver.ServiceAccountAnnotations = map[string]v1alpha1.AnnotationValue{"a.example/b": odd}
+	}})
+	var account corev1.ServiceAccount
+	if err := yaml.UnmarshalStrict([]byte(stream(t, all[:1])), &account); err != nil {
+		t.Fatal(err)
+	}
+	if got := account.Annotations["a.example/b"]; got != odd {
+		t.Errorf("got %q, want %q", got, odd)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
-	"github.com/fairlead-dev/fairlead/api/resolve"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/controllers/desired"
 )
@@ -46,14 +45,9 @@ func (r *Reconciler) inputs(ctx context.Context, ep *v1alpha1.WebhookEndpoint, r
 // this does not undo what an autoscaler does at the same moment, such an apply is
 // bound to the version of the workload that was read.
 func replicas(ep *v1alpha1.WebhookEndpoint, live *workload) *int32 {
-	rc := resolve.Filled(ep).Spec.Receiver
-	switch {
-	case rc.Replicas > 0:
-		return ptr.To(rc.Replicas)
-	case live == nil && rc.Autoscaling != nil:
-		return ptr.To(max(rc.Autoscaling.MinReplicas, 1))
-	case live == nil:
-		return ptr.To(desired.InitialReplicas)
+	switch rc := ep.Spec.Receiver; {
+	case live == nil, rc != nil && rc.Replicas > 0:
+		return ptr.To(desired.FirstReplicas(ep))
 	case live.ownsReplicas:
 		live.keepsReplicas = true
 		return ptr.To(live.replicas)

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		var err error
 		switch os.Args[1] {
 		case "render":
-			err = fakeRender(os.Args[3])
+			err = fakeRender(os.Args[len(os.Args)-1])
 		case "--config":
 			err = fakeReceiver(ctx, os.Args[1:])
 		default:

@@ -17,7 +17,7 @@ type programs struct {
 // receiverArgs lays out in dir what a pod mounts, made from the manifest, and
 // returns the command that runs a receiver on it, its addresses aside.
 func (p programs) receiverArgs(ctx context.Context, dir, manifest, secret string) ([]string, error) {
-	render := exec.CommandContext(ctx, p.fairlead, "render", "-f", manifest) //nolint:gosec // the program that the caller wants measured
+	render := exec.CommandContext(ctx, p.fairlead, "render", "--receiver-config", "-f", manifest) //nolint:gosec // the program that the caller wants measured
 	render.Stderr = os.Stderr
 	config, err := render.Output()
 	if err != nil {
