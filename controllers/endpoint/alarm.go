@@ -52,13 +52,3 @@ func (a *alarm) fire(key types.NamespacedName, at time.Time) {
 	a.mu.Unlock()
 	a.ring(key)
 }
-
-// stop clears all alarms.
-func (a *alarm) stop() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for key, s := range a.set {
-		s.timer.Stop()
-		delete(a.set, key)
-	}
-}

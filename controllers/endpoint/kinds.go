@@ -16,7 +16,7 @@ import (
 
 // The kinds that a cluster may lack.
 var (
-	httpRouteKind  = gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute")
+	httpRouteKind  = schema.GroupVersion(gatewayv1.GroupVersion).WithKind("HTTPRoute")
 	podMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "PodMonitor"}
 )
 

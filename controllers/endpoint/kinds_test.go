@@ -6,10 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -130,8 +134,26 @@ func install(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
 		if err := envtest.UninstallCRDs(env.Config, envtest.CRDInstallOptions{CRDs: crds}); err != nil {
 			t.Error(err)
 		}
+		undiscovered(context.Background(), t) // an operator that starts now would wait for kinds that are about to go
 	})
 	return crds
+}
+
+// undiscovered waits until the API server has forgotten the kinds.
+func undiscovered(ctx context.Context, t *testing.T) {
+	t.Helper()
+	d := discovery.NewDiscoveryClientForConfigOrDie(env.Config)
+	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		for _, gv := range []string{gatewayv1.GroupVersion.String(), "monitoring.coreos.com/v1"} {
+			if _, err := d.ServerResourcesForGroupVersionWithContext(ctx, gv); !apierrors.IsNotFound(err) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		t.Errorf("waiting until the kinds are forgotten: %v", err)
+	}
 }
 
 func uninstall(t *testing.T, crds []*apiextensionsv1.CustomResourceDefinition) {

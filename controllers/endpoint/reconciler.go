@@ -69,13 +69,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, ep *v1alpha1.WebhookEndpoint
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // what was read is old; the cache is catching up
 	}
-	if ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return result, nil
+	case errors.Is(context.Cause(ctx), context.Canceled):
 		return ctrl.Result{}, nil // the operator stops; the next one goes on
 	}
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	return result, nil
+	return ctrl.Result{}, err
 }
 
 // conflictRetry is how long a cache gets to catch up.

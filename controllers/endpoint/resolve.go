@@ -95,7 +95,7 @@ func (r *Reconciler) choose(ctx context.Context, ep *v1alpha1.WebhookEndpoint, l
 		return choice{builtIn, v1alpha1.ProfileBuiltIn, metav1.ConditionTrue, v1alpha1.ReasonBuiltIn,
 			fmt.Sprintf("Built-in profile %q is used; WebhookProvider %q does not replace it, because its overridesBuiltIn is not true", name, name)}, nil
 	}
-	if err := provider.Usable(obj); err != nil {
+	if !usable(obj) {
 		return fallback(last, builtIn, v1alpha1.ReasonProviderInvalid,
 			fmt.Sprintf("WebhookProvider %q cannot be used; mend what its status says", name)), nil
 	}
@@ -106,6 +106,10 @@ func (r *Reconciler) choose(ctx context.Context, ep *v1alpha1.WebhookEndpoint, l
 	return choice{obj, v1alpha1.ProfileObject, metav1.ConditionTrue, v1alpha1.ReasonWebhookProvider,
 		fmt.Sprintf("WebhookProvider %q is used", name)}, nil
 }
+
+// usable reports whether a profile can be used. What is wrong its own status
+// says.
+func usable(p *v1alpha1.WebhookProvider) bool { return provider.Usable(p) == nil }
 
 // fallback goes on with the last good profile, or the built-in one, if there is
 // one.

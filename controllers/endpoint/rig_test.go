@@ -142,7 +142,6 @@ func (c *calls) written() []string {
 type receivers struct {
 	mu    sync.Mutex
 	pages map[string]func() (statusz.Endpoint, bool)
-	asked map[string]int
 }
 
 func (r *receivers) set(ip string, page func() (statusz.Endpoint, bool)) {

@@ -155,10 +155,10 @@ func (r *Reconciler) awaitCache(ctx context.Context, ep *v1alpha1.WebhookEndpoin
 	_ = wait.PollUntilContextTimeout(ctx, 2*time.Millisecond, cachePatience, true, func(ctx context.Context) (bool, error) {
 		seen := &v1alpha1.WebhookEndpoint{}
 		if err := r.client.Get(ctx, client.ObjectKeyFromObject(ep), seen); err != nil {
-			return true, nil //nolint:nilerr // it is deleted, or the operator stops
+			return true, err // it is deleted, or the operator stops
 		}
 		order, err := resourceversion.CompareResourceVersion(seen.ResourceVersion, ep.ResourceVersion)
-		return err != nil || order >= 0, nil
+		return order >= 0, err
 	})
 }
 

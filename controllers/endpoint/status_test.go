@@ -201,14 +201,6 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-func TestParseLimits(t *testing.T) {
-	for _, bad := range [][]string{{"=a"}, {"a=b", "a=c"}, {"[a"}} {
-		if l, err := endpoint.ParseLimits(bad); err == nil {
-			t.Errorf("ParseLimits(%q) = %v, want an error", bad, l)
-		}
-	}
-}
-
 // TestEvents holds that changes are told, and only changes.
 func TestEvents(t *testing.T) {
 	op := start(t)
