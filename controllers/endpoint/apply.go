@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,6 +33,9 @@ func (r *Reconciler) applyAll(ctx context.Context, ep *v1alpha1.WebhookEndpoint,
 	}
 	objects, err := desired.Objects(ep, in)
 	if err != nil {
+		return err
+	}
+	if err := r.dismiss(ctx, ep, objects); err != nil {
 		return err
 	}
 	var problems []error
@@ -146,6 +150,17 @@ func foreign(ep *v1alpha1.WebhookEndpoint, obj client.Object, kind string) error
 	}
 	return &waiting{reason: v1alpha1.ReasonNameConflict, stalled: true, retry: foreignRetry,
 		message: fmt.Sprintf("%s %q exists and does not belong to this endpoint, so it is left alone; rename or delete it, or give the endpoint another name", kind, obj.GetName())}
+}
+
+// dismiss removes an autoscaler that is not wanted any more. That comes before all
+// else, or the autoscaler would once more change the replicas that are applied.
+func (r *Reconciler) dismiss(ctx context.Context, ep *v1alpha1.WebhookEndpoint, wanted []desired.Object) error {
+	for _, ref := range desired.Possible(ep.Name) {
+		if ref.Kind == "HorizontalPodAutoscaler" && !slices.ContainsFunc(wanted, func(o desired.Object) bool { return desired.RefOf(o) == ref }) {
+			return r.remove(ctx, ep, ref)
+		}
+	}
+	return nil
 }
 
 // prune removes what is the endpoint's and not wanted any more.
