@@ -17,7 +17,9 @@ R=${R:-${TMPDIR:-/tmp}/fairlead-cluster-$UID}
 mark=$R/.fairlead-cluster # says that the folder is ours to remove
 pki=$R/pki
 patience=${FAIRLEAD_CLUSTER_TIMEOUT:-120}
-pods=10.244.0.0/16 services=10.96.0.0/16
+# Pods only seem to run. Their addresses are of a range for documentation, so that
+# an operator that asks them how they are does not ask somebody's machine.
+pods=198.51.100.0/24 services=10.96.0.0/16
 block=$$ # of ports
 
 die() {
