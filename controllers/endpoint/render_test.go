@@ -65,14 +65,14 @@ func testRender(t *testing.T, tool string, flags ...string) {
 	for _, f := range files {
 		first[f.path] = f.render(t, tool, flags...)
 		until(t, filepath.Base(f.path)+" is applied", func(context.Context) error {
-			return zero("objects to come", float64(max(0, len(first[f.path])-len(sent.first(f.namespace)))))
+			return zero("objects to come", float64(max(0, len(first[f.path])-len(sent.first(t, f.namespace)))))
 		})
 	}
 	quiet(t, op)
 	for _, f := range files {
-		f.compare(t, first[f.path], sent.first(f.namespace))
+		f.compare(t, first[f.path], sent.first(t, f.namespace))
 		// When the Service is there, its families are known.
-		f.compare(t, f.render(t, tool, append(flags, "--ip-families", f.families(t))...), sent.last(f.namespace))
+		f.compare(t, f.render(t, tool, append(flags, "--ip-families", f.families(t))...), sent.last(t, f.namespace))
 	}
 }
 
@@ -297,16 +297,17 @@ func (a *applying) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // first returns what was first sent for each object of a namespace.
-func (a *applies) first(namespace string) []document {
-	return a.each(namespace, func(kept, _ document) document { return kept })
+func (a *applies) first(t *testing.T, namespace string) []document {
+	return a.each(t, namespace, func(kept, _ document) document { return kept })
 }
 
 // last returns what was sent last for each of them, in the order of the first.
-func (a *applies) last(namespace string) []document {
-	return a.each(namespace, func(_, later document) document { return later })
+func (a *applies) last(t *testing.T, namespace string) []document {
+	return a.each(t, namespace, func(_, later document) document { return later })
 }
 
-func (a *applies) each(namespace string, choose func(kept, later document) document) []document {
+func (a *applies) each(t *testing.T, namespace string, choose func(kept, later document) document) []document {
+	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var all []document
@@ -314,7 +315,7 @@ func (a *applies) each(namespace string, choose func(kept, later document) docum
 	for _, body := range a.bodies {
 		var d document
 		if err := yaml.Unmarshal(body, &d); err != nil {
-			panic(err) // the API server would not take it either
+			t.Fatal(err)
 		}
 		u := d.meta()
 		if u.GetNamespace() != namespace {
