@@ -91,7 +91,7 @@ func TestScaledByHand(t *testing.T) {
 		return nil
 	})
 	scaled(t, ep, 4)
-	if got, want := seen(), []int32{int32(desired.InitialReplicas), 4}; !slices.Equal(got, want) {
+	if got, want := seen(), []int32{desired.InitialReplicas, 4}; !slices.Equal(got, want) {
 		t.Errorf("the numbers of receivers that were wanted are %v, want %v", got, want)
 	}
 }

@@ -178,17 +178,20 @@ func (s *stage) operate(ctx context.Context, kubeconfig string, args ...string) 
 	running, ended := context.WithCancelCause(ctx)
 	done := make(chan error, 1)
 	go func() {
-		err := cmd.Wait() // context.Canceled if it ended well after it was asked to
+		err := cmd.Wait()
 		ended(errEnded)
-		done <- err
+		if errors.Is(err, context.Canceled) {
+			close(done) // it ended well, and was asked to
+			return
+		}
+		done <- errors.Join(errEnded, err)
 	}()
 	return running, func() error {
 		interrupted := ctx.Err() != nil // in a terminal the operator was, too
 		end()
-		err := <-done
-		if interrupted || errors.Is(err, context.Canceled) {
-			return nil
+		if err := <-done; err != nil && !interrupted {
+			return fmt.Errorf("running the operator: %w; its log:\n%s", err, log.String())
 		}
-		return fmt.Errorf("running the operator: %w: %v; its log:\n%s", errEnded, err, log.String())
+		return nil
 	}, nil
 }
