@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,11 +44,9 @@ type choice struct {
 // anything, and, as *waiting, why that is not what its newest generation says.
 // It sets ProviderResolved and what the status tells of the profile and ranges.
 func (r *Reconciler) resolve(ctx context.Context, ep *v1alpha1.WebhookEndpoint) (*resolution, error) {
-	kept, err := r.kept(ctx, ep)
-	if err != nil {
-		return nil, err
-	}
-	c, err := r.choose(ctx, ep, kept.profile)
+	// It takes time to read back, and nearly never is needed.
+	kept := sync.OnceValues(func() (kept, error) { return r.kept(ctx, ep) })
+	c, err := r.choose(ctx, ep, kept)
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +56,13 @@ func (r *Reconciler) resolve(ctx context.Context, ep *v1alpha1.WebhookEndpoint) 
 		problem = &waiting{reason: c.reason, message: c.message, stalled: true}
 	}
 	if c.profile == nil {
-		return kept.resolution(), problem
+		k, err := kept()
+		return k.resolution(), first(problem, err)
 	}
-	res, err := resolve.Resolve(ep, c.profile, r.clock.Now())
-	if err != nil {
-		return kept.resolution(), first(problem, invalid(err))
+	res, invalidErr := resolve.Resolve(ep, c.profile, r.clock.Now())
+	if invalidErr != nil {
+		k, err := kept()
+		return k.resolution(), first(problem, err, invalid(invalidErr))
 	}
 	out := &resolution{config: res.Config, result: res}
 	if c.origin != v1alpha1.ProfileBuiltIn {
@@ -73,11 +74,8 @@ func (r *Reconciler) resolve(ctx context.Context, ep *v1alpha1.WebhookEndpoint) 
 
 // choose returns the profile that the endpoint names. A WebhookProvider that
 // cannot be used, or is gone, leaves the last good one of it in use.
-func (r *Reconciler) choose(ctx context.Context, ep *v1alpha1.WebhookEndpoint, last *v1alpha1.WebhookProvider) (choice, error) {
+func (r *Reconciler) choose(ctx context.Context, ep *v1alpha1.WebhookEndpoint, last func() (kept, error)) (choice, error) {
 	name := ep.Spec.Provider
-	if last != nil && last.Name != name {
-		last = nil // of another provider, before the endpoint was changed
-	}
 	builtIn := r.builtIn[name]
 	obj, err := r.provider(ctx, name)
 	if err != nil {
@@ -88,7 +86,7 @@ func (r *Reconciler) choose(ctx context.Context, ep *v1alpha1.WebhookEndpoint, l
 		return choice{builtIn, v1alpha1.ProfileBuiltIn, metav1.ConditionTrue, v1alpha1.ReasonBuiltIn,
 			fmt.Sprintf("Built-in profile %q is used", name)}, nil
 	case obj == nil:
-		return fallback(last, nil, v1alpha1.ReasonProviderUnknown, r.unknown(name)), nil
+		return fallback(name, last, nil, v1alpha1.ReasonProviderUnknown, r.unknown(name))
 	}
 	overrides := obj.Spec.OverridesBuiltIn != nil && *obj.Spec.OverridesBuiltIn
 	if builtIn != nil && !overrides {
@@ -96,8 +94,8 @@ func (r *Reconciler) choose(ctx context.Context, ep *v1alpha1.WebhookEndpoint, l
 			fmt.Sprintf("Built-in profile %q is used; WebhookProvider %q does not replace it, because its overridesBuiltIn is not true", name, name)}, nil
 	}
 	if !usable(obj) {
-		return fallback(last, builtIn, v1alpha1.ReasonProviderInvalid,
-			fmt.Sprintf("WebhookProvider %q cannot be used; mend what its status says", name)), nil
+		return fallback(name, last, builtIn, v1alpha1.ReasonProviderInvalid,
+			fmt.Sprintf("WebhookProvider %q cannot be used; mend what its status says", name))
 	}
 	if builtIn != nil {
 		return choice{obj, v1alpha1.ProfileObject, metav1.ConditionTrue, v1alpha1.ReasonOverridesBuiltIn,
@@ -111,19 +109,20 @@ func (r *Reconciler) choose(ctx context.Context, ep *v1alpha1.WebhookEndpoint, l
 // says.
 func usable(p *v1alpha1.WebhookProvider) bool { return provider.Usable(p) == nil }
 
-// fallback goes on with the last good profile, or the built-in one, if there is
-// one.
-func fallback(last, builtIn *v1alpha1.WebhookProvider, reason, message string) choice {
+// fallback goes on with the last good profile of that name, or the built-in one,
+// if there is one.
+func fallback(name string, last func() (kept, error), builtIn *v1alpha1.WebhookProvider, reason, message string) (choice, error) {
+	k, err := last()
 	c := choice{status: metav1.ConditionFalse, reason: reason, message: message}
 	switch {
-	case last != nil:
-		c.profile, c.origin = last, v1alpha1.ProfileLastGood
+	case k.profile != nil && k.profile.Name == name: // not of another, before the endpoint was changed
+		c.profile, c.origin = k.profile, v1alpha1.ProfileLastGood
 		c.message += "; until then its last good profile stays in use"
 	case builtIn != nil:
 		c.profile, c.origin = builtIn, v1alpha1.ProfileBuiltIn
 		c.message += "; until then the built-in profile stays in use"
 	}
-	return c
+	return c, err
 }
 
 func (r *Reconciler) unknown(name string) string {

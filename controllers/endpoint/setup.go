@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -160,12 +161,12 @@ func (r *Reconciler) setup(ctx context.Context, mgr ctrl.Manager, bell *bell) er
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("webhookendpoint").
 		For(&v1alpha1.WebhookEndpoint{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(ofPod)).
+		Watches(&corev1.Pod{}, &late{handler.EnqueueRequestsFromMapFunc(ofPod)}).
 		WatchesRawSource(source.Func(bell.start)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.options.Concurrency, ReconciliationTimeout: reconcileTimeout})
 	for _, obj := range []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{},
 		&networkingv1.NetworkPolicy{}, &networkingv1.Ingress{}, &policyv1.PodDisruptionBudget{}, &autoscalingv2.HorizontalPodAutoscaler{}} {
-		b = b.Owns(obj)
+		b = b.Watches(obj, r.owner(mgr))
 	}
 	for _, gvk := range optional {
 		if !r.kinds.present(gvk) {
@@ -175,7 +176,7 @@ func (r *Reconciler) setup(ctx context.Context, mgr ctrl.Manager, bell *bell) er
 		if err != nil {
 			return err
 		}
-		b = b.Owns(obj)
+		b = b.Watches(obj, r.owner(mgr))
 	}
 	if r.options.Providers {
 		b = b.Watches(&v1alpha1.WebhookProvider{}, handler.EnqueueRequestsFromMapFunc(r.usersOf), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
@@ -216,13 +217,12 @@ func (r *Reconciler) index(ctx context.Context, mgr ctrl.Manager) error {
 // watchKinds watches the kinds that the cluster may lack as soon as they are
 // there, and has every endpoint reconciled then.
 func (r *Reconciler) watchKinds(mgr ctrl.Manager, c controller.Controller, bell *bell) error {
-	owner := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &v1alpha1.WebhookEndpoint{}, handler.OnlyControllerOwner())
 	r.kinds.appeared = func(ctx context.Context, gvk schema.GroupVersionKind) error {
 		obj, err := r.watched(gvk)
 		if err != nil {
 			return err
 		}
-		if err := c.Watch(source.Kind(mgr.GetCache(), obj, owner)); err != nil {
+		if err := c.Watch(source.Kind(mgr.GetCache(), obj, r.owner(mgr))); err != nil {
 			return fmt.Errorf("watching %s: %w", gvk.Kind, err)
 		}
 		return r.ringAll(ctx, bell)
@@ -259,6 +259,41 @@ func (r *Reconciler) ringAll(ctx context.Context, bell *bell) error {
 	return nil
 }
 
+// gather is how long events of an endpoint's objects are gathered. To make an
+// endpoint sets off a dozen of them, and each alone would be a reconcile.
+const gather = 200 * time.Millisecond
+
+// owner has the endpoint of an object reconciled, a moment after the object has
+// changed.
+func (r *Reconciler) owner(mgr ctrl.Manager) handler.EventHandler {
+	return &late{handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &v1alpha1.WebhookEndpoint{}, handler.OnlyControllerOwner())}
+}
+
+type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// late hands events on to a handler whose requests wait for a moment.
+type late struct{ handler.EventHandler }
+
+func (l *late) Create(ctx context.Context, e event.CreateEvent, q requests) {
+	l.EventHandler.Create(ctx, e, lateQueue{q})
+}
+
+func (l *late) Update(ctx context.Context, e event.UpdateEvent, q requests) {
+	l.EventHandler.Update(ctx, e, lateQueue{q})
+}
+
+func (l *late) Delete(ctx context.Context, e event.DeleteEvent, q requests) {
+	l.EventHandler.Delete(ctx, e, lateQueue{q})
+}
+
+func (l *late) Generic(ctx context.Context, e event.GenericEvent, q requests) {
+	l.EventHandler.Generic(ctx, e, lateQueue{q})
+}
+
+type lateQueue struct{ requests }
+
+func (q lateQueue) Add(item reconcile.Request) { q.AddAfter(item, gather) }
+
 // ofPod returns the endpoint that a pod belongs to.
 func ofPod(_ context.Context, o client.Object) []reconcile.Request {
 	name := o.GetLabels()[desired.LabelEndpoint]
@@ -284,10 +319,10 @@ func (r *Reconciler) usersOf(ctx context.Context, o client.Object) []reconcile.R
 
 // bell has endpoints reconciled for reasons that are not objects.
 type bell struct {
-	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]]
+	queue atomic.Pointer[requests]
 }
 
-func (b *bell) start(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+func (b *bell) start(_ context.Context, q requests) error {
 	b.queue.Store(&q)
 	return nil
 }
