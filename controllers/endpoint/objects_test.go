@@ -299,6 +299,27 @@ func TestReplicasAreHandedOver(t *testing.T) {
 	}
 }
 
+// TestScaledToZero holds that an endpoint without receivers is not Ready, also
+// when somebody wants it so.
+func TestScaledToZero(t *testing.T) {
+	op := start(t)
+	ep := chat(namespace(t))
+	create(t, ep)
+	rollOut(t, ep)
+	is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable)
+	change(t, deployed(t, ep), func(d *appsv1.Deployment) { d.Spec.Replicas = ptr.To[int32](0) })
+	rollOut(t, ep)
+	c := is(t, ep, v1alpha1.ConditionAvailable, no, v1alpha1.ReasonNoReceivers)
+	if err := contains(c.Message, "was scaled to 0, so nobody takes events"); err != nil {
+		t.Error(err)
+	}
+	is(t, ep, v1alpha1.ConditionReady, no, v1alpha1.ReasonNoReceivers)
+	quiet(t, op)
+	if got := *deployed(t, ep).Spec.Replicas; got != 0 {
+		t.Errorf("there are %d replicas: the number that somebody set was changed", got)
+	}
+}
+
 // TestNoNeedlessRestart holds that the pod template changes only when receivers
 // must be started anew, and that their configuration changes with the endpoint.
 func TestNoNeedlessRestart(t *testing.T) {

@@ -92,7 +92,10 @@ func (r *Reconciler) observeWorkload(ctx context.Context, ep *v1alpha1.WebhookEn
 	}
 	r.watchPods(ep, pods)
 	reason, trouble := podTrouble(pods)
-	if w.available == 0 && w.replicas > 0 {
+	if w.replicas == 0 {
+		reason, trouble = v1alpha1.ReasonNoReceivers, fmt.Sprintf("%s %q was scaled to 0, so nobody takes events; scale it up, or set spec.receiver.replicas", w.kind, desired.ReceiverName(ep.Name))
+	}
+	if w.available == 0 {
 		if trouble == "" {
 			reason, trouble = v1alpha1.ReasonNoReceivers, fmt.Sprintf("None of %d receivers is ready yet", w.replicas)
 		}

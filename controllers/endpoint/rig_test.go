@@ -37,9 +37,10 @@ import (
 // operator is a running operator, with the clock and the receivers that it sees.
 type operator struct {
 	*calls
-	clock *clocktesting.FakeClock
-	pods  *receivers
-	stop  func()
+	clock    *clocktesting.FakeClock
+	pods     *receivers
+	registry *prometheus.Registry
+	stop     func()
 }
 
 type setting func(*endpoint.Options, *[]string)
@@ -63,7 +64,7 @@ func options() endpoint.Options {
 
 func startWith(t *testing.T, as *rest.Config, o endpoint.Options, namespaces []string, clk *clocktesting.FakeClock) *operator {
 	t.Helper()
-	op := &operator{calls: &calls{}, clock: clk, pods: &receivers{pages: map[string]func() (statusz.Endpoint, bool){}}}
+	op := &operator{calls: &calls{}, clock: clk, registry: prometheus.NewRegistry(), pods: &receivers{pages: map[string]func() (statusz.Endpoint, bool){}}}
 	cfg := rest.CopyConfig(as)
 	cfg.Wrap(op.calls.wrap)
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
@@ -75,7 +76,7 @@ func startWith(t *testing.T, as *rest.Config, o endpoint.Options, namespaces []s
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = endpoint.Setup(t.Context(), mgr, o, endpoint.Parts{Clock: op.clock, Registerer: prometheus.NewRegistry(), Probe: probe.Options{
+	err = endpoint.Setup(t.Context(), mgr, o, endpoint.Parts{Clock: op.clock, Registerer: op.registry, Probe: probe.Options{
 		Client: &http.Client{Transport: op.pods}, Port: desired.TelemetryPort, Interval: 50 * time.Millisecond, FastInterval: 20 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
