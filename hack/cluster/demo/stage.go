@@ -189,7 +189,11 @@ func (s *stage) operate(ctx context.Context, kubeconfig string, args ...string) 
 	return running, func() error {
 		interrupted := ctx.Err() != nil // in a terminal the operator was, too
 		end()
-		if err := <-done; err != nil && !interrupted {
+		err := <-done
+		if interrupted {
+			err = nil
+		}
+		if err != nil {
 			return fmt.Errorf("running the operator: %w; its log:\n%s", err, log.String())
 		}
 		return nil
