@@ -31,11 +31,12 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/fairlead and bin/receiver, static and trimmed
+build: ## Build bin/fairlead, bin/receiver and bin/operator, static and trimmed
 	@mkdir -p bin
-	@echo "building bin/fairlead and bin/receiver $(VERSION)"
+	@echo "building bin/fairlead, bin/receiver and bin/operator $(VERSION)"
 	@$(GOBUILD) -o bin/fairlead ./cmd/fairlead
 	@$(GOBUILD) -o bin/receiver ./receiver
+	@$(GOBUILD) -pgo=off -o bin/operator ./controllers
 
 .PHONY: pgo
 pgo: ## Profile the receiver under load for the compiler (then commit hack/receiver.pgo)
@@ -46,6 +47,10 @@ pgo: ## Profile the receiver under load for the compiler (then commit hack/recei
 .PHONY: demo
 demo: build ## Build, play both providers at a receiver, show what reached the sink
 	@bin/fairlead demo config/samples
+
+.PHONY: demo-cluster
+demo-cluster: build cluster-binaries ## Show the operator at work on a control plane that goes again
+	@$(GO) run ./hack/cluster/demo
 
 .PHONY: test
 test: ## Vet and test every module, with the race detector if there is a C compiler
