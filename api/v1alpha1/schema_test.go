@@ -3,11 +3,14 @@ package v1alpha1_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
@@ -135,28 +138,91 @@ func (r *rule) object(t *testing.T, minimal, value string) map[string]any {
 	return obj
 }
 
-func testRules(t *testing.T, kind, minimal string, rules []rule) {
+// check returns what is said against an object; nothing: it is taken.
+type check func(t *testing.T, obj map[string]any) []string
+
+// bySchema checks with the CRD, as the tool does.
+func bySchema(t *testing.T, kind string) check {
 	s := schema(t, kind)
-	if errs := s.Check(context.Background(), object(t, minimal)); len(errs) > 0 {
-		t.Fatalf("the minimal object: %v", errs)
+	return func(_ *testing.T, obj map[string]any) []string { return texts(s.Check(context.Background(), obj)) }
+}
+
+func texts(errs field.ErrorList) []string {
+	var all []string
+	for _, e := range errs {
+		all = append(all, e.Error())
+	}
+	return all
+}
+
+// testRules holds rules to the CRD, and to an API server that has it.
+func testRules(t *testing.T, kind, minimal string, rules []rule) {
+	t.Run("schema", func(t *testing.T) { testRulesBy(t, bySchema(t, kind), 1, minimal, rules) })
+	t.Run("API server", func(t *testing.T) { testRulesBy(t, byServer(t), 16, minimal, rules) })
+}
+
+// testRulesBy holds rules to one check, which may be asked so many at once.
+func testRulesBy(t *testing.T, check check, atOnce int, minimal string, rules []rule) {
+	if found := check(t, object(t, minimal)); len(found) > 0 {
+		t.Fatalf("the minimal object: %v", found)
+	}
+	places := make(chan struct{}, atOnce)
+	var all sync.WaitGroup
+	each := func(r rule, value string, judge func(found []string) string) {
+		obj := r.object(t, minimal, value)
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if wrong := judge(check(t, obj)); wrong != "" {
+				t.Errorf("%s: %s: %s", r.path, shorten(value), wrong)
+			}
+		})
 	}
 	for _, r := range rules {
 		for _, value := range r.good {
-			if errs := s.Check(context.Background(), r.object(t, minimal, value)); len(errs) > 0 {
-				t.Errorf("%s: %s is refused: %v", r.path, shorten(value), errs)
-			}
+			each(r, value, taken)
 		}
 		for _, value := range r.bad {
-			errs := s.Check(context.Background(), r.object(t, minimal, value))
-			if !says(errs, r.want) {
-				t.Errorf("%s: %s: got %v, want %q", r.path, shorten(value), errs, r.want)
-			}
+			each(r, value, func(found []string) string { return refused(found, r.want) })
 		}
 	}
+	all.Wait()
 }
 
-func says(errs field.ErrorList, want string) bool {
-	return slices.ContainsFunc(errs, func(e *field.Error) bool { return strings.Contains(e.Error(), want) })
+// taken says what is wrong unless nothing was said.
+func taken(found []string) string {
+	if len(found) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("it is refused: %q", found)
+}
+
+// refused says what is wrong unless it was said.
+func refused(found []string, want string) string {
+	if slices.ContainsFunc(found, func(text string) bool { return strings.Contains(text, want) }) {
+		return ""
+	}
+	return fmt.Sprintf("got %q, want %q", found, want)
+}
+
+// testUpdate holds that a change is taken, or refused with a message, by the CRD
+// and by an API server.
+func testUpdate(t *testing.T, kind string, old, changed map[string]any, want string) {
+	t.Helper()
+	s := schema(t, kind)
+	s.Default(old)
+	for by, found := range map[string][]string{
+		"schema":     texts(s.CheckUpdate(context.Background(), runtime.DeepCopyJSON(changed), old)),
+		"API server": updateByServer(t, old, changed),
+	} {
+		wrong := taken(found)
+		if want != "" {
+			wrong = refused(found, want)
+		}
+		if wrong != "" {
+			t.Errorf("%s: %s", by, wrong)
+		}
+	}
 }
 
 func shorten(s string) string {

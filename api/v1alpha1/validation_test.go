@@ -127,18 +127,12 @@ func TestEndpointRules(t *testing.T) {
 
 // TestEndpointUpdates holds what cannot be changed.
 func TestEndpointUpdates(t *testing.T) {
-	s := schema(t, endpointKind)
-	old := object(t, minimalEndpoint)
-	s.Default(old)
 	changed := object(t, minimalEndpoint)
 	set(t, changed, "spec.provider", "social-plus")
-	if errs := s.CheckUpdate(context.Background(), changed, old); len(errs) > 0 {
-		t.Errorf("another provider is refused: %v", errs)
-	}
+	testUpdate(t, endpointKind, object(t, minimalEndpoint), changed, "")
 	set(t, changed, "spec.queue.type", "Persistent")
-	if errs := s.CheckUpdate(context.Background(), changed, old); !says(errs, "spec.queue.type cannot change, because what is queued would be lost; make a new endpoint") {
-		t.Errorf("another queue type: got %v", errs)
-	}
+	testUpdate(t, endpointKind, object(t, minimalEndpoint), changed,
+		"spec.queue.type cannot change, because what is queued would be lost; make a new endpoint")
 }
 
 func TestProviderRules(t *testing.T) {
