@@ -99,6 +99,10 @@ generate: ## Make deep copies, CRDs, roles and the API reference from the code
 bench: build ## Measure against the yardstick and print the ratio table (BENCHFLAGS="--rounds 5")
 	@cd hack/bench && $(GO) run . run --fairlead $(CURDIR)/bin/fairlead --receiver $(CURDIR)/bin/receiver $(BENCHFLAGS)
 
+.PHONY: bench-operator
+bench-operator: build cluster-binaries ## Measure the operator with 1,000 endpoints (BENCHFLAGS="--endpoints 100")
+	@$(GO) run ./hack/bench-operator --operator $(CURDIR)/bin/operator $(BENCHFLAGS)
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (20s)
 	@hack/fuzz.sh
