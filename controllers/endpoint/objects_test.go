@@ -371,26 +371,6 @@ func object(ref desired.Ref, namespace string) *unstructured.Unstructured {
 	return named(u, namespace, ref.Name)
 }
 
-func has(t *testing.T, ep *v1alpha1.WebhookEndpoint, want ...string) {
-	t.Helper()
-	have := present(t.Context(), t, ep)
-	for _, w := range want {
-		if !strings.Contains(strings.Join(have, " "), w) {
-			t.Errorf("there is no %s among %q", w, have)
-		}
-	}
-}
-
-func hasNot(t *testing.T, ep *v1alpha1.WebhookEndpoint, never ...string) {
-	t.Helper()
-	have := " " + strings.Join(present(t.Context(), t, ep), " ") + " "
-	for _, w := range never {
-		if strings.Contains(have, " "+w+" ") {
-			t.Errorf("there is still %s among %q", w, have)
-		}
-	}
-}
-
 // configOf returns what the endpoint's receivers read.
 func configOf(t *testing.T, ep *v1alpha1.WebhookEndpoint) string {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,4 +116,24 @@ func reconciled(t *testing.T, from float64, n int) {
 func reconciles(t *testing.T) float64 {
 	t.Helper()
 	return gauge(t, "controller_runtime_reconcile_total")
+}
+
+func has(t *testing.T, ep *v1alpha1.WebhookEndpoint, want ...string) {
+	t.Helper()
+	have := present(t.Context(), t, ep)
+	for _, w := range want {
+		if !strings.Contains(strings.Join(have, " "), w) {
+			t.Errorf("there is no %s among %q", w, have)
+		}
+	}
+}
+
+func hasNot(t *testing.T, ep *v1alpha1.WebhookEndpoint, never ...string) {
+	t.Helper()
+	have := " " + strings.Join(present(t.Context(), t, ep), " ") + " "
+	for _, w := range never {
+		if strings.Contains(have, " "+w+" ") {
+			t.Errorf("there is still %s among %q", w, have)
+		}
+	}
 }
