@@ -24,6 +24,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -75,8 +76,11 @@ func CacheOptions(namespaces []string) cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.WebhookEndpoint{}: {Label: labels.Everything()},
 			&v1alpha1.WebhookProvider{}: {Label: labels.Everything()},
-			&corev1.Pod{}:               {Label: ours, Transform: trimPod},
+			&corev1.Pod{}:               {Label: ours, Transform: trimPod, UnsafeDisableDeepCopy: ptr.To(true)},
 		},
+	}
+	for _, obj := range children() { // they are only read, several of them by each reconcile
+		o.ByObject[obj] = cache.ByObject{Label: ours, Transform: trim, UnsafeDisableDeepCopy: ptr.To(true)}
 	}
 	if len(namespaces) > 0 {
 		o.DefaultNamespaces = map[string]cache.Config{}
@@ -85,6 +89,13 @@ func CacheOptions(namespaces []string) cache.Options {
 		}
 	}
 	return o
+}
+
+// children are the kinds of objects that endpoints have, but for those that a
+// cluster may lack.
+func children() []client.Object {
+	return []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{},
+		&networkingv1.NetworkPolicy{}, &networkingv1.Ingress{}, &policyv1.PodDisruptionBudget{}, &autoscalingv2.HorizontalPodAutoscaler{}}
 }
 
 // trim drops from an object what the operator does not read: which fields others
@@ -164,8 +175,7 @@ func (r *Reconciler) setup(ctx context.Context, mgr ctrl.Manager, bell *bell) er
 		Watches(&corev1.Pod{}, &late{handler.EnqueueRequestsFromMapFunc(ofPod)}).
 		WatchesRawSource(source.Func(bell.start)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.options.Concurrency, ReconciliationTimeout: reconcileTimeout})
-	for _, obj := range []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{},
-		&networkingv1.NetworkPolicy{}, &networkingv1.Ingress{}, &policyv1.PodDisruptionBudget{}, &autoscalingv2.HorizontalPodAutoscaler{}} {
+	for _, obj := range children() {
 		b = b.Watches(obj, r.owner(mgr))
 	}
 	for _, gvk := range optional {
