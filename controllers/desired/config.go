@@ -1,14 +1,14 @@
 package desired
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 
+	"go.yaml.in/yaml/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	"sigs.k8s.io/yaml"
 
 	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
@@ -43,22 +43,19 @@ func (b *builder) configMap() (*corev1ac.ConfigMapApplyConfiguration, error) {
 		WithData(data), nil
 }
 
-// asYAML writes v so that every text in it can be read back. JSON leaves some
-// characters as they are that YAML wants escaped: a provider's reply may hold one.
+// asYAML writes v as its JSON form says, with whole numbers as they are and every
+// text so that it can be read back. To have a YAML parser read the JSON would take
+// longer than all else that is built, and it refuses texts that JSON may hold.
 func asYAML(v any) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	for _, r := range string(data) {
-		if r >= 0x7f && r <= 0x9f || r == 0xfeff || r == 0xfffe || r == 0xffff {
-			fmt.Fprintf(&out, `\u%04x`, r) // within a string: JSON's own signs are ASCII
-			continue
-		}
-		out.WriteRune(r)
+	var fields any
+	if err := utiljson.Unmarshal(data, &fields); err != nil {
+		return nil, err
 	}
-	return yaml.JSONToYAML(out.Bytes())
+	return yaml.Marshal(fields)
 }
 
 // manifest is what somebody would write to make the profile: no status, and
