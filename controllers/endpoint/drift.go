@@ -2,9 +2,13 @@ package endpoint
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"reflect"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +25,9 @@ func settled(want map[string]any, live client.Object) (bool, error) {
 	owned, err := ownedBy(live, fieldOwner)
 	if err != nil || owned == nil {
 		return false, err
+	}
+	if cm, ok := live.(*corev1.ConfigMap); ok {
+		live, want = digested(cm), digestedContent(want)
 	}
 	is, err := runtime.DefaultUnstructuredConverter.ToUnstructured(live)
 	if err != nil {
@@ -184,4 +191,48 @@ func covers(want, live any, there bool) bool {
 		return true
 	}
 	return there && reflect.DeepEqual(want, live)
+}
+
+// digestMark stands in the annotations of a ConfigMap that holds digests. Such a
+// one is only in memory; an annotation that somebody else sets has it compared as
+// it is, and so put right.
+const digestMark = "fairlead.dev/digested"
+
+// digestConfigMap puts digests in the place of what a ConfigMap holds, once.
+func digestConfigMap(cm *corev1.ConfigMap) {
+	if _, ok := cm.Annotations[digestMark]; ok {
+		return
+	}
+	metav1.SetMetaDataAnnotation(&cm.ObjectMeta, digestMark, "")
+	for k, v := range cm.Data {
+		cm.Data[k] = digest(v)
+	}
+}
+
+// digested returns a ConfigMap with digests. One from the cache has them.
+func digested(cm *corev1.ConfigMap) *corev1.ConfigMap {
+	if _, ok := cm.Annotations[digestMark]; !ok {
+		cm = cm.DeepCopy()
+		digestConfigMap(cm)
+	}
+	return cm
+}
+
+// digestedContent returns the content of a ConfigMap with digests.
+func digestedContent(want map[string]any) map[string]any {
+	out := maps.Clone(want)
+	if data, ok := want["data"].(map[string]any); ok {
+		digests := make(map[string]any, len(data))
+		for k, v := range data {
+			text, _ := v.(string)
+			digests[k] = digest(text)
+		}
+		out["data"] = digests
+	}
+	return out
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }

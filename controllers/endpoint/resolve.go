@@ -170,11 +170,11 @@ func (k kept) resolution() *resolution {
 	return &resolution{config: k.config, profile: k.profile}
 }
 
-// kept reads the ConfigMap. One that is not the endpoint's, or cannot be read,
-// holds nothing.
+// kept reads the ConfigMap, from the API server, because the cache has only digests
+// of it. One that is not the endpoint's, or cannot be read, holds nothing.
 func (r *Reconciler) kept(ctx context.Context, ep *v1alpha1.WebhookEndpoint) (kept, error) {
 	cm := &corev1.ConfigMap{}
-	err := r.client.Get(ctx, client.ObjectKey{Namespace: ep.Namespace, Name: desired.ConfigMapName(ep.Name)}, cm)
+	err := r.live.Get(ctx, client.ObjectKey{Namespace: ep.Namespace, Name: desired.ConfigMapName(ep.Name)}, cm)
 	if apierrors.IsNotFound(err) || (err == nil && !metav1.IsControlledBy(cm, ep)) {
 		return kept{}, nil
 	}

@@ -79,9 +79,10 @@ func CacheOptions(namespaces []string) cache.Options {
 			&corev1.Pod{}:               {Label: ours, Transform: trimPod, UnsafeDisableDeepCopy: ptr.To(true)},
 		},
 	}
-	for _, obj := range children() { // they are only read, several of them by each reconcile
+	for _, obj := range children()[1:] { // they are only read, several of them by each reconcile
 		o.ByObject[obj] = cache.ByObject{Label: ours, Transform: trim, UnsafeDisableDeepCopy: ptr.To(true)}
 	}
+	o.ByObject[&corev1.ConfigMap{}] = cache.ByObject{Label: ours, Transform: trimConfigMap, UnsafeDisableDeepCopy: ptr.To(true)}
 	if len(namespaces) > 0 {
 		o.DefaultNamespaces = map[string]cache.Config{}
 		for _, n := range namespaces {
@@ -94,7 +95,7 @@ func CacheOptions(namespaces []string) cache.Options {
 // children are the kinds of objects that endpoints have, but for those that a
 // cluster may lack.
 func children() []client.Object {
-	return []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{},
+	return []client.Object{&corev1.ConfigMap{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.ServiceAccount{},
 		&networkingv1.NetworkPolicy{}, &networkingv1.Ingress{}, &policyv1.PodDisruptionBudget{}, &autoscalingv2.HorizontalPodAutoscaler{}}
 }
 
@@ -113,6 +114,16 @@ func trim(obj any) (any, error) {
 	}
 	o.SetManagedFields(own)
 	return o, nil
+}
+
+// trimConfigMap keeps of a ConfigMap only digests of what it holds: a quarter of
+// all that would be in memory is configurations, which are compared, and nearly
+// never read.
+func trimConfigMap(obj any) (any, error) {
+	if cm, ok := obj.(*corev1.ConfigMap); ok {
+		digestConfigMap(cm)
+	}
+	return trim(obj)
 }
 
 // trimPod keeps of a pod where it is and how it fares.
