@@ -54,8 +54,7 @@ type watcher struct{ cache cache.Cache }
 
 // watch returns when everything is seen that the goals are about. It ends with ctx.
 func watch(ctx context.Context, c *cluster) (*watcher, error) {
-	o := endpoint.CacheOptions(nil)
-	o.Scheme = endpoint.Scheme()
+	o := cache.Options{Scheme: endpoint.Scheme()} // not the operator's, which drops what is looked for here
 	all, err := cache.New(c.config, o)
 	if err != nil {
 		return nil, err
