@@ -76,6 +76,7 @@ func TestTelemetry(t *testing.T) {
 	op := spawn(t, as).ready()
 	reconciled(t, chat(t, namespace(t), "chat", "stream-chat"))
 	metrics := "https://" + op.metrics + "/metrics"
+	op.applies(reader) // waits until they are served
 	for name, tt := range map[string]struct {
 		client     *http.Client
 		url, token string

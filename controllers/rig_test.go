@@ -233,9 +233,14 @@ func get(ctx context.Context, c *http.Client, url, token string) (int, string, e
 // applies returns how many objects an operator says that it has applied.
 func (p *process) applies(token string) int {
 	p.t.Helper()
-	code, body, err := get(p.t.Context(), insecure, "https://"+p.metrics+"/metrics", token)
-	if err != nil || code != http.StatusOK {
-		p.t.Fatalf("reading metrics: %d, %v", code, err)
+	var code int
+	var body string
+	until(p.t, "metrics are served", func(ctx context.Context) (err error) { // readiness does not wait for them
+		code, body, err = get(ctx, insecure, "https://"+p.metrics+"/metrics", token)
+		return err
+	})
+	if code != http.StatusOK {
+		p.t.Fatalf("reading metrics: %d", code)
 	}
 	sum := 0
 	for text := range strings.Lines(body) {
