@@ -9,6 +9,7 @@ const (
 	MaxID      = 256
 	MaxType    = 256
 	MaxSubject = 1024
+	MaxReplay  = 64
 )
 
 // Event is a verified request. Once it is stored it does not change; whoever
@@ -33,6 +34,9 @@ type Event struct {
 	Headers []Header
 	// ReceivedAt is when the request was verified.
 	ReceivedAt time.Time
+	// Replay names the replay that made deliveries of a stored event again; empty
+	// for the event as it came. A replayed event keeps its ID.
+	Replay string
 	// Body is the exact bytes that were signed.
 	Body []byte
 }

@@ -9,8 +9,12 @@
 //     either all of it or nothing, and the caller has not been told.
 //   - When Append returns Duplicate, the event that it repeats is synced.
 //   - A delivery is, for ever, in exactly one of these states: queued (which
-//     includes leased and waiting for a retry), delivered, dead, or dropped.
-//     As sets of ids and per sink: accepted = delivered + dead + queued + dropped.
+//     includes leased and waiting for a retry), delivered, dead, dropped, or handed
+//     over to another queue. As sets of ids and per sink:
+//     accepted = delivered + dead + queued + dropped + handed over.
+//   - A replay makes new deliveries, which are accepted like those of an event that
+//     comes in. The dead letter that it was made from is gone, and stays counted as
+//     dead.
 //   - A lease is a promise of this process only. After a restart every delivery
 //     that was not acked is leased again: delivery is at least once.
 //   - An Ack, Nack or DeadLetter is applied in memory when it returns, and is on
@@ -36,12 +40,18 @@ import (
 var (
 	// ErrFull means that capacity, or that of the dead letters, is used up.
 	ErrFull = errors.New("queue is full")
+	// ErrNoSpace means that the disk is so full that the log might not be written.
+	ErrNoSpace = errors.New("disk has too little free space")
 	// ErrClosed means that the queue is closed or closing.
 	ErrClosed = errors.New("queue is closed")
 )
 
 // ErrUnknownSink means that a sink was named that SetSinks did not list.
 var ErrUnknownSink = errors.New("unknown sink")
+
+// ErrNotFound means that there is no such dead letter, event or quarantined
+// request (any more).
+var ErrNotFound = errors.New("not found")
 
 // Outcome is what Append did.
 type Outcome int
@@ -88,6 +98,25 @@ type Limits struct {
 	// DropOldestDeadLetter makes room for a new dead letter by dropping the oldest
 	// ones; else Append refuses when dead letters are full.
 	DropOldestDeadLetter bool
+	// DropOldest lists the sinks whose oldest queued deliveries are dropped when
+	// Capacity is reached, those of the sink with the most bytes first. Append
+	// refuses when that makes too little room.
+	DropOldest []string
+	// BySubject lists the sinks that get events of the same hook and subject in the
+	// order in which they were stored, retries included: a delivery is not leased
+	// before every earlier one of its subject has ended. Events without a subject
+	// are in no order.
+	BySubject []string
+	// Quarantine bounds what is kept of requests that failed verification.
+	Quarantine QuarantineLimits
+}
+
+// QuarantineLimits bounds what is kept of requests that failed verification: the
+// newest ones. All zero means that none is kept, and those that are kept go.
+type QuarantineLimits struct {
+	Requests int
+	Bytes    int64
+	Age      time.Duration
 }
 
 // Queue is one receiver's queue.
@@ -144,7 +173,8 @@ type Delivery struct {
 	Event *event.Event
 	// Sequence is the event's place in the log, from 1, increasing.
 	Sequence uint64
-	// Attempts is how many attempts were made before this one.
+	// Attempts is how many attempts were made before this one, in other queues
+	// included.
 	Attempts int
 }
 
@@ -158,6 +188,12 @@ type Stats struct {
 	Capacity int64
 	// DeadLetterBytes and DeadLetterCapacity are the same for dead letters.
 	DeadLetterBytes, DeadLetterCapacity int64
+	// Quarantined and QuarantinedBytes count the requests that are kept although
+	// they failed verification.
+	Quarantined, QuarantinedBytes int64
+	// FreeBytes is how many bytes may be written before Append returns ErrNoSpace;
+	// -1 if that is not known.
+	FreeBytes int64
 	// Unreadable counts the records that could not be read since the queue was
 	// opened. A delivery of one that is known to be for a sink becomes a dead letter;
 	// where not even that can be read, it is counted as dropped.
@@ -166,19 +202,24 @@ type Stats struct {
 	Sinks map[string]SinkStats
 }
 
-// SinkStats is one sink's ledger. The first five count deliveries since the
-// data directory was made: Accepted = Delivered + Dead + Dropped + Queued.
+// SinkStats is one sink's ledger. The first six count deliveries since the data
+// directory was made: Accepted = Delivered + Dead + Dropped + HandedOver + Queued.
 type SinkStats struct {
-	Accepted, Delivered, Dead, Dropped, Queued int64
+	Accepted, Delivered, Dead, Dropped, HandedOver, Queued int64
+	// Replayed counts those of Accepted that a replay made, and Received those that
+	// came from another queue.
+	Replayed, Received int64
 	// QueuedBytes is the size of the queued deliveries.
 	QueuedBytes int64
 	// Retrying counts the queued deliveries that have failed at least once.
 	Retrying int64
 	// DeadLetters and DeadLetterBytes count the dead letters that are kept.
 	DeadLetters, DeadLetterBytes int64
-	// DeadLettersDropped counts those that made room for newer ones. In the ledger
-	// they stay dead.
-	DeadLettersDropped int64
+	// DeadLettersDropped counts those that made room for newer ones or were dropped
+	// by a person, DeadLettersReplayed those that were replayed, and
+	// DeadLettersHandedOver those that went to another queue. In the ledger all of
+	// them stay dead.
+	DeadLettersDropped, DeadLettersReplayed, DeadLettersHandedOver int64
 	// OldestQueued is when the oldest queued event was received; zero if none is.
 	OldestQueued time.Time
 	// Removed means that the sink is no longer listed.

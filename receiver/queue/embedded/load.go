@@ -10,8 +10,13 @@ import (
 )
 
 // formatVersion is the version of the key space. A program refuses a directory
-// of a newer one.
-const formatVersion = 1
+// of a newer one. It reads every older one and goes on in its own format, which
+// an older program then refuses.
+//
+//	1  the first
+//	2  records know their lane, attempts made elsewhere and replays; ledgers know
+//	   what was handed over, replayed and received; transfers; quarantine
+const formatVersion = 2
 
 // load reads everything but events, dedup entries and dead letters.
 func (q *Queue) load() error {
@@ -37,13 +42,12 @@ func (q *Queue) checkVersion() error {
 	}
 	v, n := binary.Uvarint(raw)
 	switch {
-	case raw == nil:
-		b := binary.AppendUvarint(nil, formatVersion)
-		return q.db.Set([]byte{kindVersion}, b, pebble.Sync)
-	case n <= 0:
+	case raw != nil && n <= 0:
 		return fmt.Errorf("reading the format version: %w", errRecord)
 	case v > formatVersion:
 		return fmt.Errorf("it was written by a newer version of Fairlead (format %d, this one reads up to %d): use that version, or another directory", v, formatVersion)
+	case v < formatVersion:
+		return q.db.Set([]byte{kindVersion}, binary.AppendUvarint(nil, formatVersion), pebble.Sync)
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (o *Options) setDefaults() {
 }
 
 func withDefaults(l queue.Limits) queue.Limits {
-	if l == (queue.Limits{}) {
+	if l.Capacity == 0 && l.DeadLetterCapacity == 0 && l.Retention == 0 {
 		l.Retention = defaultRetention
 	}
 	if l.Capacity <= 0 {

@@ -101,9 +101,14 @@ func (s *sink) consider(l *look, seq uint64, raw []byte, err error) {
 	switch {
 	case err != nil:
 		s.reportUnreadable(seq, err)
-	case h.ordinals.has(s.ordinal):
+	default:
+		attempts, ok := h.targets.find(s.ordinal)
+		if !ok {
+			return
+		}
 		l.found = append(l.found, &item{
-			seq: seq, received: h.received, size: int64(len(raw)), raw: append(make([]byte, 0, len(raw)), raw...),
+			seq: seq, received: h.received, size: int64(len(raw)), lane: h.lane, attempts: attempts,
+			raw: append(make([]byte, 0, len(raw)), raw...),
 		})
 		l.size += int64(len(raw))
 	}

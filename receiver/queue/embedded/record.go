@@ -6,12 +6,17 @@ import (
 	"math"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/fairlead-dev/fairlead/receiver/event"
 )
 
-// recordVersion begins every event record. A record of another version is not
-// readable by this program.
-const recordVersion = 1
+// recordVersion begins every event record that is written; records of the first
+// version are read too. One of another version is not readable by this program.
+const (
+	recordVersion      = 2
+	firstRecordVersion = 1
+)
 
 // errRecord means that a stored value is not what was once written there.
 var errRecord = errors.New("record is damaged or of an unknown version")
@@ -22,16 +27,18 @@ type record struct {
 	e        *event.Event
 	id       string // the event's, or with a suffix
 	ordinals []uint32
+	// attempts is how many were made in another queue, by ordinal; nil means none.
+	attempts []int
 }
 
 // size is the exact length of what put writes.
 func (r *record) size() int {
 	n := 1 + uvarintLen(uint64(len(r.ordinals)))
-	for _, o := range r.ordinals {
-		n += uvarintLen(uint64(o))
+	for i, o := range r.ordinals {
+		n += uvarintLen(uint64(o)) + uvarintLen(r.before(i))
 	}
-	n += 8 + uvarintLen(r.attempt()) + textLen(r.id) + textLen(r.e.Hook) + textLen(r.e.Type) +
-		textLen(r.e.Subject) + textLen(r.e.Time) + textLen(r.e.ContentType) + uvarintLen(uint64(len(r.e.Headers)))
+	n += 8 + 8 + uvarintLen(r.attempt()) + textLen(r.id) + textLen(r.e.Hook) + textLen(r.e.Type) + textLen(r.e.Subject) +
+		textLen(r.e.Time) + textLen(r.e.ContentType) + textLen(r.e.Replay) + uvarintLen(uint64(len(r.e.Headers)))
 	for _, h := range r.e.Headers {
 		n += textLen(h.Name) + textLen(h.Value)
 	}
@@ -42,12 +49,13 @@ func (r *record) size() int {
 func (r *record) appendTo(b []byte) []byte {
 	b = append(b, recordVersion)
 	b = binary.AppendUvarint(b, uint64(len(r.ordinals)))
-	for _, o := range r.ordinals {
-		b = binary.AppendUvarint(b, uint64(o))
+	for i, o := range r.ordinals {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(o)), r.before(i))
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(nanos(r.e.ReceivedAt)))
+	b = binary.BigEndian.AppendUint64(b, lane(r.e))
 	b = binary.AppendUvarint(b, r.attempt())
-	for _, s := range [...]string{r.id, r.e.Hook, r.e.Type, r.e.Subject, r.e.Time, r.e.ContentType} {
+	for _, s := range [...]string{r.id, r.e.Hook, r.e.Type, r.e.Subject, r.e.Time, r.e.ContentType, r.e.Replay} {
 		b = appendText(b, s)
 	}
 	b = binary.AppendUvarint(b, uint64(len(r.e.Headers)))
@@ -58,32 +66,72 @@ func (r *record) appendTo(b []byte) []byte {
 	return append(b, r.e.Body...)
 }
 
+// before is how many attempts were made for the i-th sink.
+func (r *record) before(i int) uint64 {
+	if r.attempts == nil {
+		return 0
+	}
+	return uint64(min(max(r.attempts[i], 0), math.MaxInt32))
+}
+
+// lane is a number for the hook and subject of an event, which are those of the
+// events that it keeps in order with; 0 for none. Two subjects may have the same
+// one: they wait for each other, which is all that comes of it.
+func lane(e *event.Event) uint64 {
+	if e.Subject == "" {
+		return 0
+	}
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.WriteString(e.Hook) // never fails
+	_, _ = d.WriteString("\x00")
+	_, _ = d.WriteString(e.Subject)
+	return max(d.Sum64(), 1)
+}
+
 func (r *record) attempt() uint64 {
 	return uint64(min(max(r.e.Attempt, 0), math.MaxInt32))
 }
 
 // header is the part of a record that the queue itself needs.
 type header struct {
-	ordinals ordinals
+	targets  targets
 	received int64
+	lane     uint64
 }
 
-// ordinals is the encoded list of a record's sinks.
-type ordinals []byte
+// targets is the encoded list of a record's sinks, with how many attempts were
+// made for each before the record was written.
+type targets struct {
+	list  []byte
+	plain bool // of the first version: ordinals only
+}
+
+// find reports whether the list holds o, and how many attempts were made.
+func (t targets) find(o uint32) (attempts int, ok bool) {
+	p := parser{b: t.list}
+	for len(p.b) > 0 {
+		ordinal, attempts := p.target(t.plain)
+		if ordinal == uint64(o) && p.err == nil {
+			return attempts, true
+		}
+	}
+	return 0, false
+}
 
 // has reports whether the list holds o.
-func (l ordinals) has(o uint32) bool {
-	for len(l) > 0 {
-		v, n := binary.Uvarint(l)
-		if n <= 0 {
-			return false
-		}
-		if v == uint64(o) {
-			return true
-		}
-		l = l[n:]
+func (t targets) has(o uint32) bool {
+	_, ok := t.find(o)
+	return ok
+}
+
+// target reads one of a record's sinks.
+func (p *parser) target(plain bool) (ordinal uint64, attempts int) {
+	ordinal = p.uvarint(math.MaxUint32)
+	if !plain {
+		attempts = int(p.uvarint(math.MaxInt32))
 	}
-	return false
+	return ordinal, attempts
 }
 
 // parseHeader reads a record's header; it refers to raw.
@@ -102,10 +150,15 @@ func decodeRecord(raw []byte) (*event.Event, error) {
 
 func decodeRecordInto(e *event.Event, raw []byte) error {
 	p := parser{b: raw}
-	e.ReceivedAt = instant(p.header().received)
+	h := p.header()
+	e.ReceivedAt = instant(h.received)
 	e.Attempt = int(p.uvarint(math.MaxInt32))
-	meta := p.split()
-	for _, s := range [...]*string{&e.ID, &e.Hook, &e.Type, &e.Subject, &e.Time, &e.ContentType} {
+	texts := []*string{&e.ID, &e.Hook, &e.Type, &e.Subject, &e.Time, &e.ContentType, &e.Replay}
+	if h.targets.plain {
+		texts = texts[:len(texts)-1]
+	}
+	meta := p.split(len(texts))
+	for _, s := range texts {
 		*s = p.text(meta)
 	}
 	if n := int(p.uvarint(uint64(len(p.b)) / 2)); n > 0 && p.err == nil {
@@ -129,10 +182,10 @@ type text struct {
 	from int // how many bytes of the record were left where s begins
 }
 
-// split copies what stands between here and the body.
-func (p *parser) split() text {
+// split copies what stands between here and the body: some texts, and headers.
+func (p *parser) split(texts int) text {
 	q := parser{b: p.b, err: p.err}
-	for range 6 {
+	for range texts {
 		q.bytes()
 	}
 	for n := q.uvarint(uint64(len(q.b)) / 2); n > 0 && q.err == nil; n-- {
@@ -168,19 +221,24 @@ func (p *parser) fail() {
 }
 
 func (p *parser) header() header {
-	if v := p.byte(); v != recordVersion {
+	v := p.byte()
+	if v != recordVersion && v != firstRecordVersion {
 		p.fail()
 	}
+	plain := v == firstRecordVersion
 	n := p.uvarint(uint64(len(p.b)))
 	start := p.b
 	for ; n > 0 && p.err == nil; n-- {
-		p.uvarint(math.MaxUint32)
+		p.target(plain)
 	}
 	if p.err != nil {
 		return header{}
 	}
-	list := start[:len(start)-len(p.b)]
-	return header{ordinals: list, received: p.int64()}
+	h := header{targets: targets{list: start[:len(start)-len(p.b)], plain: plain}, received: p.int64()}
+	if !plain {
+		h.lane = uint64(p.int64())
+	}
+	return h
 }
 
 func (p *parser) byte() byte {

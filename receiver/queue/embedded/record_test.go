@@ -48,7 +48,7 @@ func TestRecord(t *testing.T) {
 				t.Errorf("event (-want +got):\n%.2000s", diff)
 			}
 			h, err := parseHeader(raw)
-			if err != nil || !h.ordinals.has(1) || !h.ordinals.has(300) || !h.ordinals.has(math.MaxUint32) || h.ordinals.has(2) || h.received != nanos(e.ReceivedAt) {
+			if err != nil || !h.targets.has(1) || !h.targets.has(300) || !h.targets.has(math.MaxUint32) || h.targets.has(2) || h.received != nanos(e.ReceivedAt) {
 				t.Errorf("header = %+v, %v", h, err)
 			}
 		})
@@ -76,6 +76,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(encode(&sample, 1, 2, 300))
 	f.Add(encode(&event.Event{}))
 	f.Add([]byte{recordVersion, 0})
+	f.Add([]byte{firstRecordVersion, 1, 7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 'a', 0, 0, 0, 0, 0, 0, 1, 'b'})
 	f.Add([]byte{recordVersion, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		e, err := decodeRecord(bytes.Clone(raw))
@@ -86,11 +87,12 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			t.Fatalf("a record whose header cannot be read was decoded: %v", err)
 		}
-		var list []uint32
-		for p := (parser{b: h.ordinals}); len(p.b) > 0; {
-			list = append(list, uint32(p.uvarint(math.MaxUint32)))
+		r := record{e: e, id: e.ID}
+		for p := (parser{b: h.targets.list}); len(p.b) > 0; {
+			ordinal, attempts := p.target(h.targets.plain)
+			r.ordinals, r.attempts = append(r.ordinals, uint32(ordinal)), append(r.attempts, attempts)
 		}
-		again, err := decodeRecord(encode(e, list...))
+		again, err := decodeRecord(r.appendTo(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +108,8 @@ func FuzzState(f *testing.F) {
 	st := sinkState{active: true, next: 99, holes: []uint64{3, 7, 98}, ledger: ledger{accepted: tally{5, 500}}}
 	ch := chunk{first: 1, last: 50, size: tally{2, 20}, from: 1, to: 2, trimmed: true, left: map[uint64]int64{4: 10, 9: 10}}
 	f.Add(st.appendTo(nil))
-	f.Add((&retry{attempts: 3, due: 1, received: 2, size: 4, reason: "no"}).appendTo(nil))
+	f.Add((&retry{attempts: 3, due: 1, received: 2, size: 4, reason: "no", lane: 7, wait: 5}).appendTo(nil))
+	f.Add([]byte{firstStateVersion, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 8, 2, 'n', 'o'})
 	f.Add(ch.appendTo(nil))
 	f.Add((&totals{last: 9}).appendTo(nil))
 	f.Add((&memory{window: time.Minute, buckets: []bucket{{number: 2, started: 5}, {number: 3, started: 9}}}).appendTo(nil))

@@ -57,6 +57,7 @@ type item struct {
 	size     int64
 	due      int64
 	attempts int
+	lane     uint64          // 0 means none
 	failed   bool            // has a retry record
 	held     *queue.Delivery // the lease that is out
 	raw      []byte          // the record, if it was read ahead

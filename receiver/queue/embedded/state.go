@@ -9,8 +9,12 @@ import (
 	"github.com/fairlead-dev/fairlead/receiver/event"
 )
 
-// stateVersion begins every stored value that is not an event.
-const stateVersion = 1
+// stateVersion begins every stored value that is not an event. Those of the first
+// version are read too: they lack what stands last.
+const (
+	stateVersion      = 2
+	firstStateVersion = 1
+)
 
 // tally is a count of deliveries with the sum of their sizes.
 type tally struct{ n, bytes int64 }
@@ -25,24 +29,31 @@ func (t *tally) plus(o tally) {
 	t.bytes += o.bytes
 }
 
+func (t *tally) minus(o tally) {
+	t.n -= o.n
+	t.bytes -= o.bytes
+}
+
 // ledger counts one sink's deliveries since the directory was made.
 type ledger struct {
-	accepted, delivered, dead, dropped tally
+	accepted, delivered, dead, dropped, handedOver tally
+	// replayed and received are parts of accepted.
+	replayed, received tally
 }
 
 // queued is what has no end yet.
 func (l *ledger) queued() tally {
-	return tally{
-		n:     l.accepted.n - l.delivered.n - l.dead.n - l.dropped.n,
-		bytes: l.accepted.bytes - l.delivered.bytes - l.dead.bytes - l.dropped.bytes,
+	t := l.accepted
+	for _, ended := range []*tally{&l.delivered, &l.dead, &l.dropped, &l.handedOver} {
+		t.minus(*ended)
 	}
+	return t
 }
 
-// letters counts the dead letters that are kept, and those that were dropped to
-// make room.
+// letters counts the dead letters that are kept, and what became of the others.
 type letters struct {
-	kept    tally
-	dropped int64
+	kept                          tally
+	dropped, replayed, handedOver int64
 }
 
 // sinkState is what is stored of a sink. Every delivery before next is finished,
@@ -67,16 +78,25 @@ func (s *sinkState) appendTo(b []byte) []byte {
 	for _, t := range s.tallies() {
 		b = binary.AppendVarint(binary.AppendVarint(b, t.n), t.bytes)
 	}
-	return binary.AppendVarint(b, s.letters.dropped)
+	b = binary.AppendVarint(b, s.letters.dropped)
+	for _, t := range s.laterTallies() {
+		b = binary.AppendVarint(binary.AppendVarint(b, t.n), t.bytes)
+	}
+	return binary.AppendVarint(binary.AppendVarint(b, s.letters.replayed), s.letters.handedOver)
 }
 
 func (s *sinkState) tallies() []*tally {
 	return []*tally{&s.ledger.accepted, &s.ledger.delivered, &s.ledger.dead, &s.ledger.dropped, &s.kept}
 }
 
+// laterTallies are those that the first version lacks.
+func (s *sinkState) laterTallies() []*tally {
+	return []*tally{&s.ledger.handedOver, &s.ledger.replayed, &s.ledger.received}
+}
+
 func parseSinkState(raw []byte) (sinkState, error) {
 	p := parser{b: raw}
-	p.version()
+	first := p.version() == firstStateVersion
 	s := sinkState{active: p.byte() != 0, next: p.uvarint(math.MaxUint64)}
 	n := p.uvarint(uint64(len(p.b)))
 	s.holes = make([]uint64, 0, n)
@@ -89,30 +109,46 @@ func parseSinkState(raw []byte) (sinkState, error) {
 		t.n, t.bytes = p.varint(), p.varint()
 	}
 	s.letters.dropped = p.varint()
+	if first {
+		return s, p.end()
+	}
+	for _, t := range s.laterTallies() {
+		t.n, t.bytes = p.varint(), p.varint()
+	}
+	s.letters.replayed, s.letters.handedOver = p.varint(), p.varint()
 	return s, p.end()
 }
 
-// retry is what is stored of a delivery that has failed.
+// retry is what is stored of a delivery that has failed, or that waits for an
+// earlier one of its lane.
 type retry struct {
 	attempts int
 	due      int64
 	received int64
 	size     int64
 	reason   string
+	lane     uint64
+	// wait is how long it was to wait when due was set, so that a clock that is set
+	// back while nobody runs makes no wait longer.
+	wait int64
 }
 
 func (r *retry) appendTo(b []byte) []byte {
 	b = binary.AppendUvarint(append(b, stateVersion), uint64(r.attempts))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.due))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.received))
-	return appendText(binary.AppendVarint(b, r.size), r.reason)
+	b = appendText(binary.AppendVarint(b, r.size), r.reason)
+	return binary.AppendVarint(binary.BigEndian.AppendUint64(b, r.lane), r.wait)
 }
 
 func parseRetry(raw []byte) (retry, error) {
 	p := parser{b: raw}
-	p.version()
+	first := p.version() == firstStateVersion
 	r := retry{attempts: int(p.uvarint(math.MaxInt32)), due: p.int64(), received: p.int64(), size: p.varint()}
 	r.reason = string(p.bytes())
+	if !first {
+		r.lane, r.wait = uint64(p.int64()), p.varint()
+	}
 	return r, p.end()
 }
 
@@ -203,10 +239,12 @@ func parseDeadLetter(raw []byte) (DeadLetter, error) {
 	return d, nil
 }
 
-func (p *parser) version() {
-	if p.byte() != stateVersion {
+func (p *parser) version() byte {
+	v := p.byte()
+	if v != stateVersion && v != firstStateVersion {
 		p.fail()
 	}
+	return v
 }
 
 func (p *parser) varint() int64 {

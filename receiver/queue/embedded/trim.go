@@ -173,7 +173,7 @@ func (q *Queue) unfinished(seq uint64, raw []byte) bool {
 		return false
 	}
 	return slices.ContainsFunc(*q.sinks.Load(), func(s *sink) bool {
-		return h.ordinals.has(s.ordinal) && s.unfinished(seq)
+		return h.targets.has(s.ordinal) && s.unfinished(seq)
 	})
 }
 
