@@ -319,11 +319,13 @@ func TestProblems(t *testing.T) {
 				{"spec.sinks[0].hooks[2]", `Hook "check" waits for an answer, so it cannot be queued for a sink; choose from push`},
 			},
 		},
-		"ordering": {
+		// The CRD refuses it too; an object from before the CRD did may be stored.
+		"order among several receivers": {
 			func(ep *v1alpha1.WebhookEndpoint, _ *v1alpha1.WebhookProvider) {
 				ep.Spec.Sinks[0].Delivery.Ordering = v1alpha1.OrderingBySubject
 			},
-			[]resolve.Problem{{"spec.sinks[0].delivery.ordering", "Ordering BySubject is not built yet; set it to None"}},
+			[]resolve.Problem{{"spec.sinks[0].delivery.ordering", "Ordering BySubject needs all events of a subject in one queue, and each receiver has its own; " +
+				"set spec.receiver.replicas to 1 and take out spec.receiver.autoscaling, or set ordering to None"}},
 		},
 		"signed URL without a host": {
 			func(_ *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider) {

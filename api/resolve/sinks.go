@@ -22,6 +22,7 @@ func (r *resolver) sinks() []config.Sink {
 			HTTP:     httpSink(s.HTTP),
 			Hooks:    s.Hooks,
 			Types:    s.Types,
+			WhenFull: unless(s.WhenFull, v1alpha1.WhenFullReject),
 			Delivery: r.delivery(field+".delivery", s.Delivery),
 		}
 		if s.Stdout != nil {
@@ -80,8 +81,9 @@ func httpSink(s *v1alpha1.HTTPSink) *config.HTTPSink {
 func secretFile(ref v1alpha1.SecretKeyReference) string { return ref.Name + "/" + ref.Key }
 
 func (r *resolver) delivery(field string, d *v1alpha1.Delivery) config.Delivery {
-	if d.Ordering == v1alpha1.OrderingBySubject {
-		r.problem(field+".ordering", "Ordering BySubject is not built yet; set it to None")
+	if d.Ordering == v1alpha1.OrderingBySubject && r.ep.Spec.Receiver.Replicas != 1 {
+		r.problem(field+".ordering", "Ordering BySubject needs all events of a subject in one queue, and each receiver has its own; "+
+			"set spec.receiver.replicas to 1 and take out spec.receiver.autoscaling, or set ordering to None")
 	}
 	return config.Delivery{
 		MaxAttempts: int(d.MaxAttempts),
@@ -90,6 +92,7 @@ func (r *resolver) delivery(field string, d *v1alpha1.Delivery) config.Delivery 
 		MaxBackoff:  metav1.Duration{Duration: r.duration(field+".maxBackoff", d.MaxBackoff)},
 		MaxAge:      metav1.Duration{Duration: r.duration(field+".maxAge", d.MaxAge)},
 		Timeout:     metav1.Duration{Duration: r.duration(field+".timeout", d.Timeout)},
+		Ordering:    unless(d.Ordering, v1alpha1.OrderingNone),
 	}
 }
 
@@ -102,6 +105,18 @@ func (r *resolver) queue() config.Queue {
 			CapacityBytes: bytes(q.DeadLetters.Capacity),
 			WhenFull:      q.DeadLetters.WhenFull,
 		},
+		Quarantine: r.quarantine(q.Quarantine),
+	}
+}
+
+func (r *resolver) quarantine(q *v1alpha1.Quarantine) *config.Quarantine {
+	if q == nil {
+		return nil
+	}
+	return &config.Quarantine{
+		MaxRequests:   int(q.MaxRequests),
+		CapacityBytes: bytes(q.Capacity),
+		MaxAge:        metav1.Duration{Duration: r.duration("spec.queue.quarantine.maxAge", q.MaxAge)},
 	}
 }
 
@@ -120,6 +135,16 @@ func (r *resolver) drain() config.Drain {
 		Delay: metav1.Duration{Duration: r.duration("spec.receiver.drain.delay", d.Delay)},
 		Grace: metav1.Duration{Duration: r.duration("spec.receiver.drain.grace", d.Grace)},
 	}
+}
+
+// unless returns v, and nothing for the default: receivers that do not know the
+// field yet, as during an upgrade, go on to read configurations that do not need
+// it.
+func unless[T ~string](v, byDefault T) T {
+	if v == byDefault {
+		return ""
+	}
+	return v
 }
 
 // bytes returns the value, or 0 for a field that was left out.

@@ -102,13 +102,19 @@ func TestEndpointRules(t *testing.T) {
 		{path: sink + ".delivery.maxAge", good: []string{"1s", "720h"}, bad: []string{"999ms", "721h"}, want: "must be from 1s to 720h"},
 		{path: sink + ".delivery.timeout", good: []string{"10ms", "5m"}, bad: []string{"9ms", "301s"}, want: "must be from 10ms to 5m"},
 		{path: sink + ".delivery.timeout", bad: []string{"1.5s", "'10'", "-1s", "1d"}, want: isDuration},
-		{path: sink + ".delivery.ordering", good: []string{"None", "BySubject"}, bad: []string{"Strict"}, want: "Unsupported value"},
+		{path: sink + ".delivery.ordering", good: []string{"None", "BySubject"}, bad: []string{"Strict"}, want: "Unsupported value",
+			with: []string{"spec.receiver.replicas=1"}},
+		{path: sink + ".whenFull", good: []string{"Reject", "DropOldest"}, bad: []string{"Drop"}, want: "Unsupported value"},
 		{path: "spec.queue.type", good: []string{"Ephemeral", "Persistent"}, bad: []string{"Memory"}, want: "Unsupported value"},
 		{path: "spec.queue.capacity", good: []string{"1Mi", "1048576", "10Gi"}, bad: []string{"1023Ki", "0", "-1Gi"}, want: "capacity must be at least 1Mi"},
 		{path: "spec.queue.capacity", bad: []string{"lots"}, want: "should match"},
 		{path: "spec.queue.retention", good: []string{"0s", "720h"}, bad: []string{"721h"}, want: "must be at most 720h"},
 		{path: "spec.queue.deadLetters.capacity", good: []string{"1Mi"}, bad: []string{"1"}, want: "deadLetters.capacity must be at least 1Mi"},
 		{path: "spec.queue.deadLetters.whenFull", good: []string{"Reject", "DropOldest"}, bad: []string{"Drop"}, want: "Unsupported value"},
+		{path: "spec.queue.quarantine", good: []string{"{}", "{maxRequests: 1, capacity: 1Mi, maxAge: 1m}", "{maxRequests: 100000, capacity: 1Gi, maxAge: 720h}"}},
+		{path: "spec.queue.quarantine.maxRequests", bad: []string{"0", "100001"}, want: "should be"},
+		{path: "spec.queue.quarantine.capacity", bad: []string{"1023Ki", "1025Mi"}, want: "quarantine.capacity must be from 1Mi to 1Gi"},
+		{path: "spec.queue.quarantine.maxAge", bad: []string{"59s", "721h"}, want: "must be from 1m to 720h"},
 		{path: "spec.queue.reclaim", good: []string{"Retain", "Delete"}, bad: []string{"Keep"}, want: "Unsupported value"},
 		{path: "spec.exposure.host", good: []string{"hooks.example.com", "a"}, bad: []string{"Hooks.example.com", "a..b", "a:443"}, want: "should match"},
 		{path: "spec.exposure.path", good: []string{"/", "/a", "/a/b.c~d"}, bad: []string{"a", "/a/", "//", "/a b", "/a?b"}, want: "should match"},
@@ -122,6 +128,21 @@ func TestEndpointRules(t *testing.T) {
 		{path: "spec.suspend", good: []string{"None", "Deliveries", "Intake"}, bad: []string{"All"}, want: "Unsupported value"},
 		{path: "spec.filter", bad: []string{"x"}, want: "unknown field"},
 		{path: "metadata.nmae", bad: []string{"x"}, want: "unknown field"},
+	})
+}
+
+// TestOrderingRules holds that order is promised only where one queue has all
+// events of a subject.
+func TestOrderingRules(t *testing.T) {
+	const ordered = "spec.sinks[0].delivery.ordering=BySubject"
+	const want = "set spec.receiver.replicas to 1 and take out spec.receiver.autoscaling, or set ordering to None"
+	testRules(t, endpointKind, minimalEndpoint, []rule{
+		{path: "spec.receiver", with: []string{ordered}, good: []string{"{replicas: 1}"},
+			bad: []string{"{}", "{replicas: 2}", "{autoscaling: {minReplicas: 1, maxReplicas: 1}, resources: {requests: {cpu: 1}}}"}, want: want},
+		{path: "spec.receiver", with: []string{ordered}, bad: []string{""}, want: want},
+		{path: "spec.queue.type", with: []string{ordered, "spec.receiver.replicas=1"}, good: []string{"Ephemeral", "Persistent"}},
+		{path: "spec.sinks", good: []string{many(16, "{name: s#, stdout: {}, delivery: {ordering: None}}")},
+			bad: []string{"[{name: a, stdout: {}}, {name: b, stdout: {}, delivery: {ordering: BySubject}}]"}, want: want},
 	})
 }
 
@@ -204,6 +225,7 @@ func TestProviderRules(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	want := object(t, minimalEndpoint+`
     delivery: {maxAttempts: 20, minBackoff: 1s, maxBackoff: 10m, maxAge: 72h, timeout: 10s, concurrency: 16, ordering: None}
+    whenFull: Reject
   sources: {mode: Enforce}
   queue: {type: Ephemeral, capacity: 1Gi, retention: 24h, deadLetters: {capacity: 256Mi, whenFull: Reject}, reclaim: Retain}
   exposure: {type: ClusterIP, path: /}

@@ -53,6 +53,7 @@ type WebhookEndpointList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.receiver) || !has(self.receiver.autoscaling) || self.queue.type != 'Persistent'",message="a Persistent queue has a volume for each replica, so it cannot be scaled automatically; take out spec.receiver.autoscaling and set spec.receiver.replicas"
 // +kubebuilder:validation:XValidation:rule="self.queue.type != 'Persistent' || oldSelf.queue.type != 'Persistent' || (quantity(string(self.queue.capacity)).compareTo(quantity(string(oldSelf.queue.capacity))) == 0 && (has(self.queue.storageClassName) == has(oldSelf.queue.storageClassName)) && (!has(self.queue.storageClassName) || self.queue.storageClassName == oldSelf.queue.storageClassName))",message="capacity and storageClassName of a Persistent queue cannot change, because its volumes are made with them; make a new endpoint, move the provider's webhook to it, and delete this one when its queue is empty"
 // +kubebuilder:validation:XValidation:rule="self.queue.type == oldSelf.queue.type",message="spec.queue.type cannot change, because what is queued would be lost; make a new endpoint, move the provider's webhook to it, and delete this one when its queue is empty"
+// +kubebuilder:validation:XValidation:rule="(has(self.receiver) && has(self.receiver.replicas) && self.receiver.replicas == 1) || !self.sinks.exists(s, has(s.delivery) && has(s.delivery.ordering) && s.delivery.ordering == 'BySubject')",message="ordering BySubject needs all events of a subject in one queue, and each receiver has its own; set spec.receiver.replicas to 1 and take out spec.receiver.autoscaling, or set ordering to None"
 type WebhookEndpointSpec struct {
 	// provider names the profile of the service that sends: a built-in one
 	// (fairlead ranges without arguments lists them) or a WebhookProvider object.
@@ -247,6 +248,14 @@ type Sink struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	Types []string `json:"types,omitempty"`
 
+	// whenFull says what happens when queue.capacity is reached: Reject (intake
+	// answers 503) or DropOldest (this sink's oldest queued events are dropped,
+	// and counted, to make room). Of several sinks that say DropOldest, the one
+	// with the most bytes queued gives way.
+	// +default="Reject"
+	// +optional
+	WhenFull WhenFull `json:"whenFull,omitempty"`
+
 	// delivery says how often, how long and how many at once is tried.
 	// +default={}
 	// +optional
@@ -390,105 +399,16 @@ type Delivery struct {
 	// +optional
 	Concurrency int32 `json:"concurrency,omitempty"`
 
-	// ordering is None. BySubject (accepted order per subject, retries included)
-	// is reserved and refused for now.
+	// ordering is None or BySubject. BySubject delivers the events of a hook and
+	// subject in the order in which they were accepted, retries included: the next
+	// one waits until the one before it is delivered or a dead letter. Other
+	// subjects go on, and events without a subject are in no order. It needs
+	// receiver.replicas to be 1, because each receiver has a queue of its own;
+	// while a rollout replaces that receiver there are two for a moment, and the
+	// order holds within each.
 	// +default="None"
 	// +optional
 	Ordering Ordering `json:"ordering,omitempty"`
-}
-
-// QueueType says where accepted events are kept.
-//
-// +kubebuilder:validation:Enum=Ephemeral;Persistent
-type QueueType string
-
-// The values of QueueType.
-const (
-	QueueEphemeral  QueueType = "Ephemeral"
-	QueuePersistent QueueType = "Persistent"
-)
-
-// WhenFull says what happens when a store has no room.
-//
-// +kubebuilder:validation:Enum=Reject;DropOldest
-type WhenFull string
-
-// The values of WhenFull.
-const (
-	WhenFullReject     WhenFull = "Reject"
-	WhenFullDropOldest WhenFull = "DropOldest"
-)
-
-// ReclaimPolicy says what becomes of volumes when the endpoint is deleted.
-//
-// +kubebuilder:validation:Enum=Retain;Delete
-type ReclaimPolicy string
-
-// The values of ReclaimPolicy.
-const (
-	ReclaimRetain ReclaimPolicy = "Retain"
-	ReclaimDelete ReclaimPolicy = "Delete"
-)
-
-// Queue says how accepted events are kept until they are delivered.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.storageClassName) || self.type == 'Persistent'",message="storageClassName is for a Persistent queue; take it out, or set type to Persistent"
-type Queue struct {
-	// type is Ephemeral or Persistent; it cannot be changed. Both sync an event to
-	// disk before the provider is answered. Ephemeral survives a killed process, a
-	// container crash and a node restart, but not the loss of the node. Persistent
-	// keeps a volume for each replica and survives that too.
-	// +default="Ephemeral"
-	// +optional
-	Type QueueType `json:"type,omitempty"`
-
-	// capacity bounds the bytes of unfinished deliveries, summed over the sinks.
-	// When it is reached, intake answers 503 until deliveries finish.
-	// +default="1Gi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Mi')) >= 0",message="capacity must be at least 1Mi; a smaller queue is full after the first burst"
-	// +optional
-	Capacity *resource.Quantity `json:"capacity,omitempty"`
-
-	// retention is how long finished events are kept. They go earlier, oldest
-	// first, when everything that is stored exceeds capacity.
-	// +default="24h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('720h')",message="must be at most 720h"
-	// +optional
-	Retention Duration `json:"retention,omitempty"`
-
-	// deadLetters bounds the deliveries that will get no more attempts.
-	// +default={}
-	// +optional
-	DeadLetters *DeadLetters `json:"deadLetters,omitempty"`
-
-	// storageClassName is the storage class of a Persistent queue's volumes, of
-	// which each has three times the capacity. Unset means the cluster's default.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
-	StorageClassName string `json:"storageClassName,omitempty"`
-
-	// reclaim says what becomes of a Persistent queue's volumes when the endpoint
-	// is deleted.
-	// +default="Retain"
-	// +optional
-	Reclaim ReclaimPolicy `json:"reclaim,omitempty"`
-}
-
-// DeadLetters bounds the deliveries that will get no more attempts.
-type DeadLetters struct {
-	// capacity bounds the bytes of dead letters.
-	// +default="256Mi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Mi')) >= 0",message="deadLetters.capacity must be at least 1Mi; raise it"
-	// +optional
-	Capacity *resource.Quantity `json:"capacity,omitempty"`
-
-	// whenFull is Reject (intake answers 503 until a person drops or replays dead
-	// letters) or DropOldest (the oldest dead letters are dropped and counted).
-	// +default="Reject"
-	// +optional
-	WhenFull WhenFull `json:"whenFull,omitempty"`
 }
 
 // Limits bounds what a request may cost.

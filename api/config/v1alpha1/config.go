@@ -118,12 +118,14 @@ type Limits struct {
 
 // Sink is one sink; exactly one of HTTP and Stdout is set.
 type Sink struct {
-	Name     string      `json:"name"`
-	HTTP     *HTTPSink   `json:"http,omitempty"`
-	Stdout   *StdoutSink `json:"stdout,omitempty"`
-	Hooks    []string    `json:"hooks,omitempty"`
-	Types    []string    `json:"types,omitempty"`
-	Delivery Delivery    `json:"delivery"`
+	Name   string      `json:"name"`
+	HTTP   *HTTPSink   `json:"http,omitempty"`
+	Stdout *StdoutSink `json:"stdout,omitempty"`
+	Hooks  []string    `json:"hooks,omitempty"`
+	Types  []string    `json:"types,omitempty"`
+	// WhenFull says what happens at the queue's capacity; empty means Reject.
+	WhenFull v1alpha1.WhenFull `json:"whenFull,omitempty"`
+	Delivery Delivery          `json:"delivery"`
 }
 
 // HTTPSink posts events to a URL.
@@ -154,6 +156,8 @@ type Delivery struct {
 	MaxAge      metav1.Duration `json:"maxAge"`
 	Timeout     metav1.Duration `json:"timeout"`
 	Concurrency int             `json:"concurrency"`
+	// Ordering is None or BySubject; empty means None.
+	Ordering v1alpha1.Ordering `json:"ordering,omitempty"`
 }
 
 // Queue bounds what is stored.
@@ -161,12 +165,21 @@ type Queue struct {
 	CapacityBytes int64           `json:"capacityBytes"`
 	Retention     metav1.Duration `json:"retention"`
 	DeadLetters   DeadLetters     `json:"deadLetters"`
+	// Quarantine is nil if requests that fail verification are not kept.
+	Quarantine *Quarantine `json:"quarantine,omitempty"`
 }
 
 // DeadLetters bounds the dead letters.
 type DeadLetters struct {
 	CapacityBytes int64             `json:"capacityBytes"`
 	WhenFull      v1alpha1.WhenFull `json:"whenFull"`
+}
+
+// Quarantine bounds what is kept of requests that failed verification.
+type Quarantine struct {
+	MaxRequests   int             `json:"maxRequests"`
+	CapacityBytes int64           `json:"capacityBytes"`
+	MaxAge        metav1.Duration `json:"maxAge"`
 }
 
 // Drain says how a stopping receiver takes its leave.
@@ -211,14 +224,19 @@ func (c *Config) validate() error {
 		return errors.New("sinks is empty: nothing could be delivered")
 	case c.Limits.MaxBodyBytes < 1:
 		return errors.New("limits.maxBodyBytes is not positive")
-	case c.Queue.CapacityBytes < 1 || c.Queue.DeadLetters.CapacityBytes < 1:
-		return errors.New("queue.capacityBytes and queue.deadLetters.capacityBytes must be positive")
 	case c.Sources.Mode == v1alpha1.SourceEnforce && len(c.Sources.Ranges) == 0:
 		return errors.New("sources.mode is Enforce and sources.ranges is empty: everybody would be refused")
 	}
 	if !local(c.Secret.Dir) {
 		return fmt.Errorf("secret.dir %q is not a path below the secrets' root", c.Secret.Dir)
 	}
+	if err := c.Queue.validate(); err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	return c.validateSinks()
+}
+
+func (c *Config) validateSinks() error {
 	seen := map[string]bool{}
 	for i := range c.Sinks {
 		s := &c.Sinks[i]
@@ -233,22 +251,57 @@ func (c *Config) validate() error {
 	return nil
 }
 
+func (q *Queue) validate() error {
+	if q.CapacityBytes < 1 || q.DeadLetters.CapacityBytes < 1 {
+		return errors.New("capacityBytes and deadLetters.capacityBytes must be positive")
+	}
+	if k := q.Quarantine; k != nil && (k.MaxRequests < 1 || k.CapacityBytes < 1 || k.MaxAge.Duration <= 0) {
+		return errors.New("quarantine has a value that is zero or negative")
+	}
+	return checkWhenFull(q.DeadLetters.WhenFull)
+}
+
+func checkWhenFull(w v1alpha1.WhenFull) error {
+	switch w {
+	case "", v1alpha1.WhenFullReject, v1alpha1.WhenFullDropOldest:
+		return nil
+	}
+	return fmt.Errorf("whenFull %q is neither %s nor %s", w, v1alpha1.WhenFullReject, v1alpha1.WhenFullDropOldest)
+}
+
 func (s *Sink) validate() error {
 	if (s.HTTP == nil) == (s.Stdout == nil) {
 		return errors.New("exactly one of http and stdout must be set")
 	}
-	d := s.Delivery
-	if d.MaxAttempts < 1 || d.Concurrency < 1 || d.Timeout.Duration <= 0 || d.MinBackoff.Duration <= 0 ||
-		d.MaxBackoff.Duration < d.MinBackoff.Duration || d.MaxAge.Duration <= 0 {
-		return errors.New("delivery has a value that is zero, negative or out of order")
+	if err := checkWhenFull(s.WhenFull); err != nil {
+		return err
+	}
+	if err := s.Delivery.validate(); err != nil {
+		return fmt.Errorf("delivery: %w", err)
 	}
 	if s.HTTP == nil {
 		return nil
 	}
-	if s.HTTP.CAFile != "" && !local(s.HTTP.CAFile) {
-		return fmt.Errorf("caFile %q is not a path below the secrets' root", s.HTTP.CAFile)
+	return s.HTTP.validate()
+}
+
+func (d *Delivery) validate() error {
+	if d.MaxAttempts < 1 || d.Concurrency < 1 || d.Timeout.Duration <= 0 || d.MinBackoff.Duration <= 0 ||
+		d.MaxBackoff.Duration < d.MinBackoff.Duration || d.MaxAge.Duration <= 0 {
+		return errors.New("a value is zero, negative or out of order")
 	}
-	for _, h := range s.HTTP.Headers {
+	switch d.Ordering {
+	case "", v1alpha1.OrderingNone, v1alpha1.OrderingBySubject:
+		return nil
+	}
+	return fmt.Errorf("ordering %q is neither %s nor %s", d.Ordering, v1alpha1.OrderingNone, v1alpha1.OrderingBySubject)
+}
+
+func (s *HTTPSink) validate() error {
+	if s.CAFile != "" && !local(s.CAFile) {
+		return fmt.Errorf("caFile %q is not a path below the secrets' root", s.CAFile)
+	}
+	for _, h := range s.Headers {
 		if h.File != "" && !local(h.File) {
 			return fmt.Errorf("header %q: file %q is not a path below the secrets' root", h.Name, h.File)
 		}
