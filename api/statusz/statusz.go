@@ -72,10 +72,44 @@ type Sources struct {
 	LastUnlistedValid *time.Time `json:"lastUnlistedValid,omitempty"`
 }
 
+// The states of a sink.
+const (
+	// SinkOK means that the last attempt succeeded, or that there was none.
+	SinkOK = "ok"
+	// SinkFailing means that the last attempt failed.
+	SinkFailing = "failing"
+	// SinkPending means that something that the sink needs is missing.
+	SinkPending = "pending"
+	// SinkSuspended means that deliveries wait because the endpoint says so.
+	SinkSuspended = "suspended"
+	// SinkStopped means that no new attempt is made any more: the process stops.
+	SinkStopped = "stopped"
+)
+
+// The states of a sink's circuit breaker.
+const (
+	// BreakerClosed lets every attempt through.
+	BreakerClosed = "closed"
+	// BreakerOpen lets none through until a moment.
+	BreakerOpen = "open"
+	// BreakerHalfOpen lets one through, by which it closes or opens again.
+	BreakerHalfOpen = "half-open"
+)
+
+// The stores of which Queue.Alerts tells that they fill up.
+const (
+	// StoreQueue is more than half full of queued deliveries.
+	StoreQueue = "queue"
+	// StoreDeadLetters is more than half full of dead letters.
+	StoreDeadLetters = "deadLetters"
+	// StoreDisk has so little free space that events are refused, or soon will be.
+	StoreDisk = "disk"
+)
+
 // Sink is what holds for one sink.
 type Sink struct {
 	Name string `json:"name"`
-	// State is ok, failing, pending or suspended.
+	// State is one of SinkOK and its neighbours.
 	State string `json:"state"`
 	// Reason says why a sink is pending or failing.
 	Reason              string     `json:"reason,omitempty"`
@@ -85,6 +119,19 @@ type Sink struct {
 	QueuedBytes         int64      `json:"queuedBytes"`
 	OldestAgeSeconds    float64    `json:"oldestAgeSeconds"`
 	DeadLetters         int64      `json:"deadLetters"`
+	// Breaker is one of BreakerClosed and its neighbours, or empty where there is no
+	// breaker.
+	Breaker string `json:"breaker,omitempty"`
+	// BreakerUntil is when an open breaker lets an attempt through.
+	BreakerUntil *time.Time `json:"breakerUntil,omitempty"`
+	// Retrying counts the queued deliveries that have failed at least once.
+	Retrying int64 `json:"retrying"`
+	// Dropped counts the deliveries that were dropped to make room, or with a sink
+	// that was taken out, since the data directory was made.
+	Dropped int64 `json:"dropped"`
+	// DeadLettersDropped counts the dead letters that made room for newer ones or
+	// that a person dropped.
+	DeadLettersDropped int64 `json:"deadLettersDropped"`
 }
 
 // Queue is what the queue holds, and what it survives.
@@ -96,6 +143,14 @@ type Queue struct {
 	DeadLetterCapacityBytes int64  `json:"deadLetterCapacityBytes"`
 	StoredEvents            int64  `json:"storedEvents"`
 	StoredBytes             int64  `json:"storedBytes"`
+	// Alerts lists the stores that fill up: StoreQueue, StoreDeadLetters, StoreDisk.
+	Alerts []string `json:"alerts,omitempty"`
+	// FreeBytes is how much may be written before events are refused for want of
+	// space; -1 if that is not known.
+	FreeBytes int64 `json:"freeBytes"`
+	// Quarantined counts the requests that are kept although they failed
+	// verification.
+	Quarantined int64 `json:"quarantined"`
 	// SyncedBeforeReply is whether an event is on disk before its 2xx.
 	SyncedBeforeReply bool `json:"syncedBeforeReply"`
 }

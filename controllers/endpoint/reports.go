@@ -89,12 +89,6 @@ func setSecret(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) error {
 	return nil
 }
 
-// The states of a sink on the status page.
-const (
-	sinkFailing = "failing"
-	sinkPending = "pending"
-)
-
 // setSinks sets SinksReady. One sink's trouble does not make the endpoint less
 // Ready: it takes events, and they wait.
 func setSinks(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
@@ -103,9 +97,9 @@ func setSinks(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
 	for _, p := range pages {
 		for i := range p.Sinks {
 			s := &p.Sinks[i]
-			if s.State == sinkPending || (s.State == sinkFailing && trouble[s.Name] == "") {
+			if s.State == statusz.SinkPending || (s.State == statusz.SinkFailing && trouble[s.Name] == "") {
 				trouble[s.Name] = fmt.Sprintf("Sink %q is %s: %s", s.Name, s.State, s.Reason)
-				pending = pending || s.State == sinkPending
+				pending = pending || s.State == statusz.SinkPending
 			}
 		}
 	}

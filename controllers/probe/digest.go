@@ -46,7 +46,7 @@ func steady(page *statusz.Endpoint) *statusz.Endpoint {
 	e.Config.LoadedAt = time.Time{}
 	e.Sources.LastUnlistedValid = present(e.Sources.LastUnlistedValid)
 	e.Queue.QueuedBytes, e.Queue.DeadLetterBytes = 0, 0
-	e.Queue.StoredEvents, e.Queue.StoredBytes = 0, 0
+	e.Queue.StoredEvents, e.Queue.StoredBytes, e.Queue.FreeBytes, e.Queue.Quarantined = 0, 0, 0, 0
 	e.Secret.Entries = slices.Clone(e.Secret.Entries)
 	for i := range e.Secret.Entries {
 		e.Secret.Entries[i].LastUsed = present(e.Secret.Entries[i].LastUsed)

@@ -1,17 +1,21 @@
 package dispatch
 
-import "time"
+import (
+	"time"
+
+	"github.com/fairlead-dev/fairlead/api/statusz"
+)
 
 // Phase is what a sink is doing.
 type Phase string
 
 // The phases. Where two hold, the first of this list is told.
 const (
-	Stopped   Phase = "stopped"   // no new attempt is made any more
-	Pending   Phase = "pending"   // there is no sink: something that it needs is missing
-	Suspended Phase = "suspended" // deliveries wait because somebody wants them to
-	Failing   Phase = "failing"   // the last attempt failed
-	OK        Phase = "ok"
+	Stopped   Phase = statusz.SinkStopped   // no new attempt is made any more
+	Pending   Phase = statusz.SinkPending   // there is no sink: something that it needs is missing
+	Suspended Phase = statusz.SinkSuspended // deliveries wait because somebody wants them to
+	Failing   Phase = statusz.SinkFailing   // the last attempt failed
+	OK        Phase = statusz.SinkOK
 )
 
 // State is a Runner at one moment. It holds no secret.
