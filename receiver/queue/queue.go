@@ -148,9 +148,10 @@ type Queue interface {
 
 // Consumer takes one sink's deliveries. Any number of goroutines may lease.
 type Consumer interface {
-	// Lease waits for a delivery that is due and takes it: oldest first, retries
-	// that have become due before new ones. No other Lease gets it until it is
-	// nacked or released. It returns ctx's error or ErrClosed.
+	// Lease waits for a delivery that is due and takes it: of new ones the oldest, of
+	// retries the one that is due longest. Where both wait, at most half of the leases
+	// are for retries, so that neither keeps the other from going on. No other Lease
+	// gets it until it is nacked or released. It returns ctx's error or ErrClosed.
 	Lease(ctx context.Context) (*Delivery, error)
 
 	// Ack ends a leased delivery as delivered.

@@ -14,7 +14,7 @@ import (
 // Append stores an event for the named sinks, and returns after the sync.
 func (q *Queue) Append(ctx context.Context, e *event.Event, d queue.Dedup, sinks []string) (queue.Outcome, error) {
 	if d.Key == queue.NoDedup || d.Window <= 0 {
-		g, err := q.add(&record{e: e, id: e.ID}, nil, sinks)
+		g, err := q.admit(&record{e: e, id: e.ID}, nil, sinks)
 		if err != nil {
 			return 0, err
 		}
@@ -44,7 +44,7 @@ func (q *Queue) appendOnce(ctx context.Context, e *event.Event, id identity, sin
 		q.inflight.leave(held)
 		return outcome, nil
 	}
-	g, err := q.add(&r, &id, sinks)
+	g, err := q.admit(&r, &id, sinks)
 	if err != nil {
 		q.inflight.leave(held)
 		return 0, err
@@ -147,7 +147,7 @@ func (q *Queue) reserve(cost int64) error {
 	}
 	if q.queued.Add(cost) > l.Capacity && cost > 0 {
 		q.queued.Add(-cost)
-		return queue.ErrFull
+		return errNoRoom
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (s *sink) pauseReading(ctx context.Context, err error) {
 // claim takes a delivery, with its record if that is at hand, or gets in line, or
 // returns nothing at all when the log must be read first.
 func (s *sink) claim() (l *lease, raw []byte, wait chan struct{}, err error) {
-	now := s.q.now()
+	now := s.q.elapsed()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -96,6 +96,10 @@ func (s *sink) claim() (l *lease, raw []byte, wait chan struct{}, err error) {
 		l = &lease{delivery: queue.Delivery{Sequence: it.seq, Attempts: it.attempts}}
 		l.delivery.Event = &l.event
 		raw, it.raw, it.held = it.raw, nil, &l.delivery
+		s.leased.add(it.size)
+		if it.failed {
+			s.leasedRetries++
+		}
 		s.passOn(now)
 		return l, raw, nil, nil
 	}
@@ -108,24 +112,52 @@ func (s *sink) claim() (l *lease, raw []byte, wait chan struct{}, err error) {
 	return nil, nil, wait, nil
 }
 
-// pick takes the next delivery off its line: retries that are due, what was
-// given back, what was never leased. The caller holds mu.
+// pick takes the next delivery off its line: a retry that is due, or the first of
+// those that have not failed yet, what was given back before what was never
+// leased. It returns nil if there is none, or if the next must be read from the
+// log first. The caller holds mu.
 func (s *sink) pick(now int64) *item {
-	switch {
-	case len(s.due) > 0 && s.due[0].due <= now:
+	if s.retryDue(now) && !(s.freshTurn() && s.hasFresh()) {
+		s.freshNext = true
 		return heap.Pop(&s.due).(*item)
-	case len(s.returned) > 0:
+	}
+	s.freshNext = false
+	if len(s.returned) > 0 {
 		it := s.returned[0]
 		s.returned = slices.Delete(s.returned, 0, 1)
 		return it
-	case len(s.ready) > 0 && s.mayStart():
+	}
+	for len(s.ready) > 0 && s.mayStart() {
 		it := s.ready[0]
 		s.ready[0] = nil
 		s.ready = s.ready[1:]
-		s.holes[it.seq] = it
-		return it
+		if s.enterLane(it) {
+			s.holes[it.seq] = it
+			return it
+		}
 	}
 	return nil
+}
+
+func (s *sink) retryDue(now int64) bool { return len(s.due) > 0 && s.due[0].due <= now }
+
+// hasFresh reports whether there are deliveries that have not failed and can be
+// leased now. The caller holds mu.
+func (s *sink) hasFresh() bool {
+	return len(s.returned) > 0 || len(s.ready) > 0 && s.mayStart() || s.hasUnread()
+}
+
+// freshTurn reports whether deliveries that have not failed come before retries
+// that are due. Retries may hold half of the leases: ones that fail slowly must not
+// keep all of the sink's workers from what would succeed. The caller holds mu.
+func (s *sink) freshTurn() bool {
+	switch fresh := s.leased.n - s.leasedRetries; {
+	case s.leasedRetries > fresh:
+		return true
+	case s.leasedRetries < fresh:
+		return false
+	}
+	return s.freshNext
 }
 
 // mayStart reports whether deliveries that were never leased may be. The caller
@@ -143,7 +175,7 @@ func (s *sink) passOn(now int64) {
 	if len(s.waiters) == 0 {
 		return
 	}
-	if len(s.due) > 0 && s.due[0].due <= now || len(s.returned) > 0 || s.mayStart() && len(s.ready) > 0 || s.hasUnread() {
+	if s.retryDue(now) || s.hasFresh() {
 		s.signal(1)
 		return
 	}
@@ -158,13 +190,13 @@ func (s *sink) armTimer(now int64) {
 	}
 	wait := max(time.Duration(s.due[0].due-now), 0)
 	if s.timer == nil {
-		s.timer = time.AfterFunc(wait, s.retryDue)
+		s.timer = time.AfterFunc(wait, s.wakeForRetry)
 		return
 	}
 	s.timer.Reset(wait)
 }
 
-func (s *sink) retryDue() {
+func (s *sink) wakeForRetry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.signal(min(1, len(s.waiters)))
@@ -209,6 +241,10 @@ func (s *sink) take(d *queue.Delivery) *item {
 		return nil
 	}
 	it.held = nil
+	s.leased.minus(tally{1, it.size})
+	if it.failed {
+		s.leasedRetries--
+	}
 	return it
 }
 
@@ -232,19 +268,10 @@ func (s *sink) Ack(d *queue.Delivery) {
 	if it == nil {
 		return
 	}
-	s.ledger.delivered.add(it.size)
-	s.q.queued.Add(-it.size)
-	if it.failed {
-		delete(s.retries, it.seq)
-		s.push(op{kind: opForget, seq: it.seq})
-		s.passOn(s.q.now())
-	} else {
-		delete(s.holes, it.seq)
+	s.end(it, &s.ledger.delivered)
+	if it.failed || s.lanes != nil {
+		s.passOn(s.q.elapsed())
 	}
-	if it.seq <= s.q.watermark.Load() {
-		s.push(op{kind: opDone, seq: it.seq})
-	}
-	s.touch()
 }
 
 // Nack gives a leased delivery back, to be leased again at until or soon after.
@@ -256,12 +283,12 @@ func (s *sink) Nack(d *queue.Delivery, until time.Time, reason string) {
 		return
 	}
 	delete(s.holes, it.seq)
-	s.retries[it.seq] = it
-	it.failed, it.due = true, nanos(until)
 	it.attempts++
-	heap.Push(&s.due, it)
-	s.push(op{kind: opRetry, seq: it.seq, attempts: it.attempts, due: it.due, received: it.received, size: it.size, reason: clip(reason, maxReason)})
-	s.passOn(s.q.now())
+	s.addRetry(it, s.q.until(until), reason)
+	if !s.yield(it) {
+		heap.Push(&s.due, it)
+	}
+	s.passOn(s.q.elapsed())
 }
 
 // Release gives a leased delivery back as it was.
@@ -272,13 +299,15 @@ func (s *sink) Release(d *queue.Delivery) {
 	if it == nil {
 		return
 	}
-	if it.failed {
+	switch {
+	case s.yield(it):
+	case it.failed:
 		heap.Push(&s.due, it)
-	} else {
+	default:
 		i, _ := slices.BinarySearchFunc(s.returned, it.seq, bySequence)
 		s.returned = slices.Insert(s.returned, i, it)
 	}
-	s.passOn(s.q.now())
+	s.passOn(s.q.elapsed())
 }
 
 // DeadLetter ends a leased delivery as dead. It returns when the dead letter can
@@ -299,12 +328,15 @@ func (s *sink) kill(d *queue.Delivery, reason string, answer []byte) <-chan stru
 	if it == nil {
 		return nil
 	}
+	it.ended = true
 	s.ledger.dead.add(it.size)
 	s.q.queued.Add(-it.size)
+	s.leaveLane(it)
 	s.push(op{
 		kind: opDead, failed: it.failed, seq: it.seq, attempts: it.attempts, due: s.q.now(),
 		reason: clip(reason, maxReason), answer: slices.Clone(answer[:min(len(answer), maxAnswer)]),
 	})
+	s.passOn(s.q.elapsed())
 	written := make(chan struct{})
 	s.settling = append(s.settling, written)
 	return written

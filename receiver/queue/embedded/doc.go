@@ -46,7 +46,13 @@
 // record. So an ack costs no key, and a poison event holds up nothing: its nack
 // gives it a retry record, and the position moves on. Retries are held in memory,
 // in a heap by due time; there are at most Options.MaxRetries per sink. A sink
-// that has so many gets no new deliveries until some finish.
+// that has so many gets no new deliveries until some finish. A sink that gets
+// events in order (lanes.go) parks what must wait for an earlier event of its
+// subject among the retries.
+//
+// Where the oldest deliveries of a sink are dropped to make room (shed.go), the
+// goroutine that brings an event does that, in memory; the committer writes it with
+// the state of the sink.
 //
 // What is queued is known by counting: accepted less delivered, dead and dropped.
 // All of these are written in the same batch as what changes them, so they are

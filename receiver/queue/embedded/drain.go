@@ -25,7 +25,7 @@ func (q *Queue) apply(b *pebble.Batch, s *sink, o *op, active bool) {
 	switch o.kind {
 	case opRetry:
 		if active {
-			r := retry{attempts: o.attempts, due: o.due, received: o.received, size: o.size, reason: o.reason}
+			r := retry{attempts: o.attempts, due: o.due, wait: o.wait, received: o.received, size: o.size, lane: o.lane, reason: o.reason}
 			q.set(b, retryKey, r.appendTo(q.valBuf[:0]))
 		}
 	case opForget:

@@ -140,7 +140,8 @@ func (q *Queue) restoreHoles(s *sink, holes []uint64) {
 		if raw, err := q.get(appendEventKey(nil, seq)); err == nil {
 			it.size = int64(len(raw))
 			if h, err := parseHeader(raw); err == nil {
-				it.received = h.received
+				it.received, it.lane = h.received, h.lane
+				it.attempts, _ = h.targets.find(s.ordinal)
 			}
 		}
 		s.holes[seq] = it

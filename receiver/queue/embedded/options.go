@@ -24,6 +24,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Elapsed is the time since some moment, and does not jump when the clock is
+	// set; retries wait by it. nil means by Now, which is right if Now's times hold a
+	// monotonic reading, as those of time.Now do.
+	Elapsed func() time.Duration
 	// Fatal is called, once, when the disk cannot be trusted any more: it must end
 	// the process. It is called from any goroutine and while locks are held, so it
 	// must not call the queue. If it returns, nothing is stored afterwards. nil
@@ -68,6 +72,10 @@ func (o *Options) setDefaults() {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Elapsed == nil {
+		now, start := o.Now, o.Now()
+		o.Elapsed = func() time.Duration { return now().Sub(start) }
 	}
 	if o.Fatal == nil {
 		log := o.Logger

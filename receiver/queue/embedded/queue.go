@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,8 @@ type Queue struct {
 	reclaimer  reclaimer
 	background sync.WaitGroup // ends with stop
 	stop       context.CancelFunc
+
+	shedding sync.Mutex // held by whoever drops deliveries to make room
 
 	failure  atomic.Pointer[error]
 	failOnce sync.Once
@@ -99,6 +102,7 @@ func Open(opts Options) (*Queue, error) {
 	q.flush.Stop()
 	q.trimTimer = time.AfterFunc(time.Hour, q.trimNow)
 	q.trimTimer.Stop()
+	q.orderSinks()
 	ctx, stop := context.WithCancel(context.Background())
 	q.stop = stop
 	var learn []uint32
@@ -193,7 +197,15 @@ func (q *Queue) failed() error {
 func (q *Queue) SetLimits(l queue.Limits) {
 	l = withDefaults(l)
 	q.limits.Store(&l)
+	q.orderSinks()
 	q.flushNow()
+}
+
+// orderSinks has each sink get its events in order, or not, as the limits say.
+func (q *Queue) orderSinks() {
+	for _, s := range *q.sinks.Load() {
+		s.setOrdered(slices.Contains(q.limits.Load().BySubject, s.name))
+	}
 }
 
 // SetSinks says which sinks there are. It returns when that is on disk.
@@ -259,4 +271,14 @@ func (q *Queue) flushNow() {
 	q.signal()
 }
 
+// now is the time of day; it may jump.
 func (q *Queue) now() int64 { return q.opts.Now().UnixNano() }
+
+// elapsed is the time since the queue was opened; it does not jump.
+func (q *Queue) elapsed() int64 { return int64(q.opts.Elapsed()) }
+
+// until is how long it is until t, bounded so that sums do not overflow.
+func (q *Queue) until(t time.Time) int64 {
+	const most = 10 * 365 * 24 * time.Hour
+	return int64(max(0, min(t.Sub(q.opts.Now()), most)))
+}

@@ -18,30 +18,53 @@ type look struct {
 // readAhead reads deliveries from the log into ready, if there are none. It does
 // so without holding mu, for the committer must not wait for a disk to be read.
 func (s *sink) readAhead() error {
+	_, err := s.readOn(false)
+	return err
+}
+
+// readUpTo reads deliveries into ready until all up to and with sequence last are
+// there, and reports whether they are.
+func (s *sink) readUpTo(last uint64) (bool, error) {
+	for {
+		s.mu.Lock()
+		done := s.read > last || !s.active || s.closed
+		s.mu.Unlock()
+		if done {
+			return true, nil
+		}
+		if more, err := s.readOn(true); err != nil || !more {
+			return false, err
+		}
+	}
+}
+
+// readOn reads the next deliveries into ready, where there may be some only if
+// further says so. more is false if there was nothing to read.
+func (s *sink) readOn(further bool) (more bool, err error) {
 	s.filling.Lock()
 	defer s.filling.Unlock()
 	covered, synced := s.q.covered.Load(), s.q.synced.Load()
-	from, epoch, ok := s.startLook(covered)
+	from, epoch, ok := s.startLook(covered, further)
 	if !ok || from > synced {
-		return nil
+		return false, nil
 	}
 	l := look{from: from, found: make([]*item, 0, aheadItems)}
 	if err := s.q.read(func() error { return s.look(&l, synced) }); err != nil {
-		return err
+		return false, err
 	}
 	s.endLook(&l, epoch)
-	return nil
+	return true, nil
 }
 
 // startLook says where to read. If nothing is there for this sink up to covered,
 // it goes there without reading.
-func (s *sink) startLook(covered uint64) (from uint64, epoch int, ok bool) {
+func (s *sink) startLook(covered uint64, further bool) (from uint64, epoch int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fresh.n == 0 && s.read <= covered {
 		s.read = covered + 1
 	}
-	return s.read, s.epoch, s.active && !s.closed && len(s.ready) == 0 && s.fresh.n > 0
+	return s.read, s.epoch, s.active && !s.closed && (further || len(s.ready) == 0) && s.fresh.n > 0
 }
 
 // endLook takes over what was found, unless the sink was retired meanwhile.
@@ -51,7 +74,12 @@ func (s *sink) endLook(l *look, epoch int) {
 	if s.epoch != epoch {
 		return
 	}
-	s.ready, s.read = l.found, l.from
+	if len(s.ready) == 0 {
+		s.ready = l.found
+	} else {
+		s.ready = append(s.ready, l.found...)
+	}
+	s.read = l.from
 	s.fresh.n -= int64(len(l.found))
 	s.fresh.bytes -= l.size
 	if s.read > s.upto && s.fresh != (tally{}) {

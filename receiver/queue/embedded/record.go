@@ -53,7 +53,7 @@ func (r *record) appendTo(b []byte) []byte {
 		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(o)), r.before(i))
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(nanos(r.e.ReceivedAt)))
-	b = binary.BigEndian.AppendUint64(b, lane(r.e))
+	b = binary.BigEndian.AppendUint64(b, laneNumber(r.e))
 	b = binary.AppendUvarint(b, r.attempt())
 	for _, s := range [...]string{r.id, r.e.Hook, r.e.Type, r.e.Subject, r.e.Time, r.e.ContentType, r.e.Replay} {
 		b = appendText(b, s)
@@ -74,10 +74,10 @@ func (r *record) before(i int) uint64 {
 	return uint64(min(max(r.attempts[i], 0), math.MaxInt32))
 }
 
-// lane is a number for the hook and subject of an event, which are those of the
+// laneNumber is a number for the hook and subject of an event, which are those of the
 // events that it keeps in order with; 0 for none. Two subjects may have the same
 // one: they wait for each other, which is all that comes of it.
-func lane(e *event.Event) uint64 {
+func laneNumber(e *event.Event) uint64 {
 	if e.Subject == "" {
 		return 0
 	}

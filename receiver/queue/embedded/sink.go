@@ -41,6 +41,17 @@ type sink struct {
 	timer    *time.Timer
 	settling []chan struct{} // of those who wait until their op is written
 
+	leased        tally // the leases that are out
+	leasedRetries int64 // those of them that have failed before
+	freshNext     bool  // whose turn it is, when retries and new deliveries wait
+
+	lanes map[uint64]*lane // nil unless the sink gets events in order
+
+	// Of dropping the oldest; elders is nil until something was dropped.
+	elders      elderHeap
+	unannounced tally
+	announced   int64
+
 	letters // changed by the committer only
 
 	// Of the committer.
@@ -59,6 +70,10 @@ type item struct {
 	attempts int
 	lane     uint64          // 0 means none
 	failed   bool            // has a retry record
+	parked   bool            // waits for an earlier one of its lane
+	ended    bool            // is dead, and the committer has yet to write that
+	elder    bool            // is in the sink's elders
+	pos      int             // in the sink's due heap; -1 if it is not there
 	held     *queue.Delivery // the lease that is out
 	raw      []byte          // the record, if it was read ahead
 }
@@ -70,6 +85,8 @@ type op struct {
 	seq      uint64
 	attempts int
 	due      int64 // or when it died
+	wait     int64
+	lane     uint64
 	received int64
 	size     int64
 	reason   string
@@ -90,13 +107,23 @@ type dueHeap []*item
 
 func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].due < h[j].due }
-func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *dueHeap) Push(x any)        { *h = append(*h, x.(*item)) }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].pos, h[j].pos = i, j
+}
+
+func (h *dueHeap) Push(x any) {
+	it := x.(*item)
+	it.pos = len(*h)
+	*h = append(*h, it)
+}
+
 func (h *dueHeap) Pop() any {
 	last := len(*h) - 1
 	it := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
+	it.pos = -1
 	return it
 }
 
@@ -111,7 +138,8 @@ func (s *sink) restore(st sinkState) {
 }
 
 func (s *sink) restoreRetry(seq uint64, r retry) {
-	it := &item{seq: seq, received: r.received, size: r.size, due: r.due, attempts: r.attempts, failed: true}
+	it := &item{seq: seq, received: r.received, size: r.size, attempts: r.attempts, lane: r.lane, failed: true}
+	it.due = s.q.elapsed() + max(0, min(r.due-s.q.now(), r.wait))
 	s.retries[seq] = it
 	heap.Push(&s.due, it)
 }
@@ -142,6 +170,9 @@ func (s *sink) begin(seq uint64) {
 	}
 	s.active, s.read, s.dirty = true, seq, true
 	s.epoch++
+	if slices.Contains(s.q.limits.Load().BySubject, s.name) {
+		s.lanes = make(map[uint64]*lane)
+	}
 }
 
 // retire drops all that is queued, and returns how much it was.
@@ -153,6 +184,7 @@ func (s *sink) retire() tally {
 	s.active, s.dirty = false, true
 	s.epoch++
 	s.ready, s.returned, s.due, s.fresh = nil, nil, nil, tally{}
+	s.lanes, s.elders, s.leased, s.leasedRetries = nil, nil, tally{}, 0
 	clear(s.holes)
 	clear(s.retries)
 	s.signal(len(s.waiters))
@@ -282,15 +314,33 @@ func (s *sink) stats() queue.SinkStats {
 		Delivered:          s.ledger.delivered.n,
 		Dead:               s.ledger.dead.n,
 		Dropped:            s.ledger.dropped.n,
+		HandedOver:         s.ledger.handedOver.n,
 		Queued:             queued.n,
+		Replayed:           s.ledger.replayed.n,
+		Received:           s.ledger.received.n,
 		QueuedBytes:        queued.bytes,
-		Retrying:           int64(len(s.retries)),
+		Retrying:           s.retrying(),
 		DeadLetters:        s.kept.n,
 		DeadLetterBytes:    s.kept.bytes,
 		DeadLettersDropped: s.letters.dropped,
-		OldestQueued:       s.oldest(),
-		Removed:            !s.active,
+
+		DeadLettersReplayed:   s.letters.replayed,
+		DeadLettersHandedOver: s.letters.handedOver,
+
+		OldestQueued: s.oldest(),
+		Removed:      !s.active,
 	}
+}
+
+// retrying counts the deliveries that have failed at least once. The caller holds
+// mu.
+func (s *sink) retrying() (n int64) {
+	for _, it := range s.retries {
+		if it.attempts > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // unread reports whether there are deliveries and none was read ahead.
