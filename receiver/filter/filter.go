@@ -75,6 +75,12 @@ type glob struct {
 	between     []string
 }
 
+// Match reports whether a glob, as rules have them, matches all of s.
+func Match(pattern, s string) bool {
+	g := compile(pattern)
+	return g.match(s)
+}
+
 func compileAll(patterns []string) []glob {
 	var gs []glob
 	for _, p := range patterns {

@@ -45,6 +45,9 @@ type endpoint struct {
 	maxBody   int64
 	whole     *rate.Limiter // nil: no bound
 	perSource *sourceLimits // nil: no bound
+	// quarantine is whether requests that fail verification are kept.
+	quarantine bool
+	headers    headerRules
 }
 
 type ignoreRule struct {
@@ -65,6 +68,8 @@ func newEndpoint(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys) (
 		enforce:   c.Sources.Mode != api.SourceObserve,
 		suspended: c.Suspend == api.SuspendIntake,
 		maxBody:   c.Limits.MaxBodyBytes,
+
+		quarantine: c.Queue.Quarantine != nil, headers: newHeaderRules(c.Signatures),
 	}
 	if n := c.Limits.RequestsPerSecond; n > 0 {
 		ep.whole = rate.NewLimiter(rate.Limit(n), 2*n)

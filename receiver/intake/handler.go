@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -43,12 +44,16 @@ type Observer interface {
 	Conflict()
 }
 
-// Options are what a Handler works with. All are needed.
+// Options are what a Handler works with. All are needed, unless nil or 0 says
+// something.
 type Options struct {
 	Append   Append
 	Observer Observer
 	Logger   *slog.Logger
 	Now      func() time.Time
+	// Isolate keeps a request whose signature was wrong, if the configuration has a
+	// quarantine; nil keeps none. It must not wait for a disk.
+	Isolate func(*queue.Quarantined)
 	// MaxInFlight bounds the requests that are read and stored at once; more are
 	// answered as overloaded. 0 means 1024.
 	MaxInFlight int64
@@ -65,6 +70,7 @@ type Handler struct {
 	inflater  inflater
 	documents documents
 	samples   *rate.Limiter
+	isolated  *rate.Limiter
 	failures  *rate.Limiter
 }
 
@@ -77,7 +83,10 @@ func New(o Options) *Handler {
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = 1024
 	}
-	return &Handler{o: o, samples: rate.NewLimiter(samplesPerSecond, samplesPerSecond), failures: rate.NewLimiter(1, 5)}
+	return &Handler{
+		o: o, samples: rate.NewLimiter(samplesPerSecond, samplesPerSecond),
+		isolated: rate.NewLimiter(isolatedPerSecond, isolatedPerSecond), failures: rate.NewLimiter(1, 5),
+	}
 }
 
 // Update replaces the configuration and the signing secrets. Requests under way
@@ -106,6 +115,8 @@ type request struct {
 	r     *http.Request
 	start time.Time
 	route *route
+	// client is the client's address, if it is known.
+	client netip.Addr
 	// unlisted is whether the client's address is not listed.
 	unlisted bool
 	// duplicate is whether the event was stored already.
@@ -172,6 +183,7 @@ func (q *request) reply(o Outcome) {
 // disk: until then it is the provider's.
 func (q *request) handle() error {
 	addr, err := q.ep.resolver.Client(q.r.RemoteAddr, q.r.Header)
+	q.client = addr
 	q.unlisted = !q.ep.lists(addr, err)
 	switch {
 	case q.unlisted && q.ep.enforce:
@@ -207,6 +219,9 @@ func (q *request) accept() error {
 		return err
 	}
 	if err := q.verify(body); err != nil {
+		if q.ep.quarantine {
+			q.isolate(m.wire.b, err)
+		}
 		return fmt.Errorf("verifying: %w", err)
 	}
 	return q.store(body)
@@ -230,6 +245,11 @@ func (q *request) read(m *memory) ([]byte, error) {
 	if err := readBody(q.w, q.r, q.ep.maxBody, m.wire); err != nil {
 		return nil, fmt.Errorf("reading body: %w", err)
 	}
+	return q.plain(m)
+}
+
+// plain returns the bytes that are signed of a body that was read.
+func (q *request) plain(m *memory) ([]byte, error) {
 	if !q.ep.inflated || !isGzip(m.wire.b) {
 		return m.wire.b, nil
 	}
