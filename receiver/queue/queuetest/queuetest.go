@@ -57,6 +57,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) queue.Queue) {
 		{"new sink", checkNewSink},
 		{"removed sink", checkRemovedSink},
 		{"full", checkFull},
+		{"refused means not kept", checkRefused},
 		{"full of dead letters", checkFullOfDead},
 		{"oldest dead letter dropped", checkDropOldest},
 		{"retention", checkRetention},
