@@ -42,6 +42,9 @@ type Inputs struct {
 	// Replicas is how many receivers the workload shall have; nil leaves that to
 	// whoever scales it.
 	Replicas *int32
+	// VolumeBytes is the size of the volumes that a Persistent queue's workload makes
+	// already; 0 while there is none. It cannot change.
+	VolumeBytes int64
 	// ServiceFamilies are the IP families that the Service has, as IPv4 and IPv6;
 	// empty while that is not known.
 	ServiceFamilies []string

@@ -77,8 +77,9 @@ func (b *builder) loadBalancerRanges() []string {
 	return texts(ordered(out))
 }
 
-// headlessService gives receivers names of their own. It lists none that is not
-// ready: nobody is to hand events to it.
+// headlessService gives receivers names of their own, and is where they find
+// each other to hand over what is left. It lists none that is not ready or that
+// is on its way out: nobody is to hand events to it.
 func (b *builder) headlessService() *corev1ac.ServiceApplyConfiguration {
 	return corev1ac.Service(HeadlessName(b.ep.Name), b.ep.Namespace).
 		WithLabels(b.labels()).WithOwnerReferences(b.owner()...).

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -44,12 +43,18 @@ const (
 	// user is nobody's in particular. A number, because only with one can the
 	// kubelet see that it is not root.
 	user = 65532
-	// stopMargin is what a receiver may need to stop beside its drain times: to
-	// answer what is in flight and to close the queue.
+	// terminationLog is where a receiver says, when it ends, what it leaves behind.
+	// The kubelet puts it there, writable, and has the pod's status tell it.
+	terminationLog = "/dev/termination-log"
+	// adminListen is where people reach the receiver by a port that is forwarded to
+	// the pod, and nobody else does.
+	adminListen = "127.0.0.1:8081"
+	// handOff is how long a stopping receiver may hand what is left in an Ephemeral
+	// queue to its sisters.
+	handOff = 30 * time.Second
+	// stopMargin is what a receiver may need to stop beside drain times and
+	// hand-off: to answer what is in flight and to close the queue.
 	stopMargin = 30 * time.Second
-	// volumeFactor is how much larger a volume is than the queue's capacity: there
-	// are finished events, dead letters, and what the engine has yet to compact.
-	volumeFactor = 3
 	// heapShare is the part of the memory limit, in percent, at which the garbage
 	// collector works harder. The rest is for what it does not count.
 	heapShare = 85
@@ -75,10 +80,15 @@ func (b *builder) podTemplate() (*corev1ac.PodTemplateSpecApplyConfiguration, er
 	return corev1ac.PodTemplateSpec().WithLabels(b.labels()).WithSpec(spec), nil
 }
 
-// terminationSeconds is how long the kubelet waits for a receiver to stop.
+// terminationSeconds is how long the kubelet waits for a receiver to stop: it
+// takes requests for the delay, delivers for the grace, hands over what is left,
+// and closes. What takes longer is killed; an Ephemeral queue is lost with it.
 func (b *builder) terminationSeconds() int64 {
 	d := b.in.Config.Drain
 	all := d.Delay.Duration + d.Grace.Duration + stopMargin
+	if !Persistent(b.ep) {
+		all += handOff
+	}
 	return int64((all + time.Second - 1) / time.Second)
 }
 
@@ -86,16 +96,10 @@ func (b *builder) container() *corev1ac.ContainerApplyConfiguration {
 	c := corev1ac.Container().
 		WithName(ContainerName).
 		WithImage(b.in.Image).
-		WithArgs(
-			"--config="+path.Join(configDir, ConfigKey),
-			"--secrets-dir="+secretsDir,
-			"--data-dir="+dataDir,
-			"--queue-type="+string(or(b.ep.Spec.Queue.Type, v1alpha1.QueueEphemeral)),
-			fmt.Sprintf("--listen=:%d", WebhookPort),
-			fmt.Sprintf("--telemetry-listen=:%d", TelemetryPort),
-		).
-		WithPorts(port(webhookPortName, WebhookPort), port(telemetryPortName, TelemetryPort)).
+		WithArgs(b.arguments()...).
+		WithPorts(port(webhookPortName, WebhookPort), port(telemetryPortName, TelemetryPort), port(internalPortName, InternalPort)).
 		WithVolumeMounts(b.mounts()...).
+		WithTerminationMessagePath(terminationLog).
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithSecurityContext(corev1ac.SecurityContext().
 			WithAllowPrivilegeEscalation(false).
@@ -113,6 +117,25 @@ func (b *builder) container() *corev1ac.ContainerApplyConfiguration {
 		c.WithEnv(corev1ac.EnvVar().WithName("GOMEMLIMIT").WithValue(heapLimit(limit)))
 	}
 	return c
+}
+
+func (b *builder) arguments() []string {
+	all := []string{
+		"--config=" + path.Join(configDir, ConfigKey),
+		"--secrets-dir=" + secretsDir,
+		"--data-dir=" + dataDir,
+		fmt.Sprintf("--data-max-bytes=%d", b.dataBytes()),
+		"--queue-type=" + string(or(b.ep.Spec.Queue.Type, v1alpha1.QueueEphemeral)),
+		fmt.Sprintf("--listen=:%d", WebhookPort),
+		fmt.Sprintf("--telemetry-listen=:%d", TelemetryPort),
+		fmt.Sprintf("--internal-listen=:%d", InternalPort),
+		"--admin-listen=" + adminListen,
+		"--termination-message=" + terminationLog,
+	}
+	if !Persistent(b.ep) { // what is left on a volume waits there for the receiver to come back
+		all = append(all, fmt.Sprintf("--peers=%s.%s.svc:%d", HeadlessName(b.ep.Name), b.ep.Namespace, InternalPort))
+	}
+	return all
 }
 
 func port(name string, number int32) *corev1ac.ContainerPortApplyConfiguration {
@@ -162,12 +185,6 @@ func canonical(q resource.Quantity) resource.Quantity {
 	return resource.MustParse(q.String())
 }
 
-// volumeSize is the size of a receiver's volume.
-func (b *builder) volumeSize() resource.Quantity {
-	capacity := min(b.in.Config.Queue.CapacityBytes, math.MaxInt64/volumeFactor)
-	return canonical(*resource.NewQuantity(volumeFactor*capacity, resource.BinarySI))
-}
-
 // volumes are the configuration, the Secrets, and an Ephemeral queue's data.
 // They are mounted as directories, because only those are kept up to date.
 func (b *builder) volumes() []*corev1ac.VolumeApplyConfiguration {
@@ -180,9 +197,9 @@ func (b *builder) volumes() []*corev1ac.VolumeApplyConfiguration {
 		all = append(all, corev1ac.Volume().WithName(secretVolume(name)).WithSecret(corev1ac.SecretVolumeSource().
 			WithSecretName(name).WithDefaultMode(secretMode).WithOptional(true)))
 	}
-	if !persistent(b.ep) {
+	if !Persistent(b.ep) {
 		all = append(all, corev1ac.Volume().WithName(dataVolume).WithEmptyDir(corev1ac.EmptyDirVolumeSource().
-			WithSizeLimit(b.volumeSize())))
+			WithSizeLimit(quantity(b.volumeBytes()))))
 	}
 	return all
 }

@@ -31,12 +31,13 @@ const (
 	defaultCPUPercent  = 70
 )
 
-func persistent(ep *v1alpha1.WebhookEndpoint) bool {
-	return ep.Spec.Queue.Type == v1alpha1.QueuePersistent
+// Persistent reports whether each receiver of the endpoint has a volume of its own.
+func Persistent(ep *v1alpha1.WebhookEndpoint) bool {
+	return ep.Spec.Queue != nil && ep.Spec.Queue.Type == v1alpha1.QueuePersistent
 }
 
 func workloadKind(ep *v1alpha1.WebhookEndpoint) string {
-	if persistent(ep) {
+	if Persistent(ep) {
 		return "StatefulSet"
 	}
 	return "Deployment"
@@ -47,7 +48,7 @@ func (b *builder) workload() (Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building pod template of endpoint %q: %w", b.ep.Name, err)
 	}
-	if persistent(b.ep) {
+	if Persistent(b.ep) {
 		return b.statefulSet(template), nil
 	}
 	return b.deployment(template), nil
@@ -103,7 +104,7 @@ func (b *builder) volumeClaim() *corev1ac.PersistentVolumeClaimApplyConfiguratio
 	spec := corev1ac.PersistentVolumeClaimSpec().
 		WithAccessModes(corev1.ReadWriteOnce).
 		WithResources(corev1ac.VolumeResourceRequirements().
-			WithRequests(corev1.ResourceList{corev1.ResourceStorage: b.volumeSize()}))
+			WithRequests(corev1.ResourceList{corev1.ResourceStorage: quantity(b.volumeBytes())}))
 	if class := b.ep.Spec.Queue.StorageClassName; class != "" {
 		spec.WithStorageClassName(class)
 	}

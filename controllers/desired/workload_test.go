@@ -1,9 +1,13 @@
 package desired_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
@@ -52,12 +56,16 @@ func TestNoRestart(t *testing.T) {
 		"limits":            ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Limits.RequestsPerSecond = 7 }),
 		"retention":         ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Queue.Retention = "1h" }),
 		"dead letters":      ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Queue.DeadLetters.WhenFull = v1alpha1.WhenFullDropOldest }),
-		"suspend":           ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Suspend = v1alpha1.SuspendIntake }),
-		"host":              ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.Host = "hooks.example.com" }),
-		"path":              ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.Path = "/shop" }),
-		"exposure":          ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.Type = v1alpha1.ExposureLoadBalancer }),
-		"no policy":         ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.NetworkPolicy.Enabled = ptr.To(false) }),
-		"egress":            ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.NetworkPolicy.Egress = v1alpha1.EgressSinks }),
+		"full sink":         ep(func(ep *v1alpha1.WebhookEndpoint) { sink(ep).WhenFull = v1alpha1.WhenFullDropOldest }),
+		"order": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Receiver.Replicas, sink(ep).Delivery.Ordering = 1, v1alpha1.OrderingBySubject
+		}),
+		"suspend":   ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Suspend = v1alpha1.SuspendIntake }),
+		"host":      ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.Host = "hooks.example.com" }),
+		"path":      ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.Path = "/shop" }),
+		"exposure":  ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.Type = v1alpha1.ExposureLoadBalancer }),
+		"no policy": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.NetworkPolicy.Enabled = ptr.To(false) }),
+		"egress":    ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.NetworkPolicy.Egress = v1alpha1.EgressSinks }),
 		"autoscaling": ep(func(ep *v1alpha1.WebhookEndpoint) {
 			ep.Spec.Receiver.Autoscaling = &v1alpha1.Autoscaling{MaxReplicas: 9}
 		}),
@@ -95,6 +103,12 @@ func TestRestart(t *testing.T) {
 		"new Secret": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.SecretRef.Name = "other" }),
 		"Secret of a sink": ep(func(ep *v1alpha1.WebhookEndpoint) {
 			sink(ep).HTTP.CASecretRef = &v1alpha1.SecretKeyReference{Name: "ca", Key: "ca.crt"}
+		}),
+		"dead letters": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Queue.DeadLetters.Capacity = ptr.To(resource.MustParse("1Gi"))
+		}),
+		"quarantine": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Queue.Quarantine = &v1alpha1.Quarantine{MaxRequests: 1, Capacity: ptr.To(resource.MustParse("1Mi")), MaxAge: "1h"}
 		}),
 		"capacity":   ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Queue.Capacity = ptr.To(resource.MustParse("2Gi")) }),
 		"queue type": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Queue.Type = v1alpha1.QueuePersistent }),
@@ -168,10 +182,10 @@ func TestSizes(t *testing.T) {
 		capacity, memory string
 		volume, heap     string
 	}{
-		"binary":          {"1Gi", "512Mi", "3Gi", "456340275"},
-		"decimal":         {"1G", "1G", "3G", "850000000"},
-		"odd":             {"1048577", "101", "3145731", "85"},
-		"beyond counting": {"7Ei", "8E", "9223372036854775806", "6800000000000000000"},
+		"binary":          {"1Gi", "512Mi", "3584Mi", "456340275"}, // and 256Mi of dead letters, and 256Mi
+		"decimal":         {"1G", "1G", "3536870912", "850000000"},
+		"odd":             {"1048577", "101", "540016643", "85"},
+		"beyond counting": {"7Ei", "8E", "9223372036854775807", "6800000000000000000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := build(t, shape{ep: func(ep *v1alpha1.WebhookEndpoint) {
@@ -187,6 +201,90 @@ func TestSizes(t *testing.T) {
 			}
 			if env := pod.Containers[0].Env; got != tt.volume || len(env) != 1 || env[0].Value != tt.heap {
 				t.Errorf("got a volume of %s and environment %v, want %s and %s", got, env, tt.volume, tt.heap)
+			}
+		})
+	}
+}
+
+// TestVolumes holds how large volumes are, what of them receivers may use, and
+// that a volume which is there decides on itself.
+func TestVolumes(t *testing.T) {
+	small := func(ep *v1alpha1.WebhookEndpoint) {
+		ep.Spec.Queue.Capacity, ep.Spec.Queue.DeadLetters.Capacity = ptr.To(resource.MustParse("1Mi")), ptr.To(resource.MustParse("2Mi"))
+	}
+	kept := func(ep *v1alpha1.WebhookEndpoint) {
+		small(ep)
+		ep.Spec.Queue.Quarantine = &v1alpha1.Quarantine{MaxRequests: 1, Capacity: ptr.To(resource.MustParse("16Mi")), MaxAge: "1h"}
+	}
+	persistent := func(ep *v1alpha1.WebhookEndpoint) {
+		kept(ep)
+		ep.Spec.Queue.Type = v1alpha1.QueuePersistent
+	}
+	made := func(bytes int64) func(*desired.Inputs) {
+		return func(in *desired.Inputs) { in.VolumeBytes = bytes }
+	}
+	for name, tt := range map[string]struct {
+		shape
+		volume, use string
+	}{
+		"small":                      {shape{ep: small}, "261Mi", "240123904"},
+		"with quarantine":            {shape{ep: kept}, "277Mi", "256901120"},
+		"Persistent":                 {shape{ep: persistent}, "277Mi", "256901120"},
+		"Persistent, made otherwise": {shape{ep: persistent, in: made(300 << 20)}, "300Mi", "281018368"},
+		"Persistent, made tiny":      {shape{ep: persistent, in: made(3 << 20)}, "3Mi", "1"},
+		"Ephemeral, as it says":      {shape{ep: small, in: made(300 << 20)}, "261Mi", "240123904"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			volume := ""
+			if set := object(t, build(t, tt.shape), "StatefulSet"); set != nil {
+				claims := typed[appsv1.StatefulSet](t, set).Spec.VolumeClaimTemplates
+				volume = claims[0].Spec.Resources.Requests.Storage().String()
+			}
+			pod := typed[corev1.PodTemplateSpec](t, template(t, tt.shape)).Spec
+			for _, v := range pod.Volumes {
+				if v.EmptyDir != nil {
+					volume += v.EmptyDir.SizeLimit.String()
+				}
+			}
+			if want := "--data-max-bytes=" + tt.use; volume != tt.volume || !slices.Contains(pod.Containers[0].Args, want) {
+				t.Errorf("got a volume of %s and arguments %q, want %s and %s", volume, pod.Containers[0].Args, tt.volume, want)
+			}
+		})
+	}
+}
+
+// TestSisters holds how receivers find each other to hand over what is left: by a
+// name that lists only those that are ready, at a port that is open to sisters
+// alone. A Persistent queue hands nothing over, and is not waited for.
+func TestSisters(t *testing.T) {
+	for name, tt := range map[string]struct {
+		queue v1alpha1.QueueType
+		peers []string
+		grace int64
+	}{
+		"Ephemeral":  {v1alpha1.QueueEphemeral, []string{"--peers=chat-receiver-headless.shop.svc:8082"}, 125},
+		"Persistent": {v1alpha1.QueuePersistent, nil, 95},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := shape{ep: func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Queue.Type = tt.queue }}
+			pod := typed[corev1.PodTemplateSpec](t, template(t, s)).Spec
+			c := pod.Containers[0]
+			peers := slices.DeleteFunc(slices.Clone(c.Args), func(a string) bool { return !strings.HasPrefix(a, "--peers") })
+			if diff := cmp.Diff(tt.peers, peers, cmpopts.EquateEmpty()); diff != "" || *pod.TerminationGracePeriodSeconds != tt.grace {
+				t.Errorf("got %v and %d s, want %v and %d s", peers, *pod.TerminationGracePeriodSeconds, tt.peers, tt.grace)
+			}
+			if !slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == desired.InternalPort }) {
+				t.Errorf("the container's ports are %v", c.Ports)
+			}
+			for _, o := range build(t, s) {
+				if *o.GetName() != "chat-receiver-headless" {
+					continue
+				}
+				svc := typed[corev1.Service](t, tree(t, o))
+				if svc.Spec.PublishNotReadyAddresses || svc.Spec.ClusterIP != corev1.ClusterIPNone ||
+					!slices.ContainsFunc(svc.Spec.Ports, func(p corev1.ServicePort) bool { return p.Port == desired.InternalPort }) {
+					t.Errorf("the headless Service is %+v", svc.Spec)
+				}
 			}
 		})
 	}

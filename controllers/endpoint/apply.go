@@ -48,7 +48,7 @@ func (r *Reconciler) applyAll(ctx context.Context, ep *v1alpha1.WebhookEndpoint,
 		ref := desired.Ref{GroupVersionKind: want.GroupVersionKind(), Name: want.GetName()}
 		wanted[ref] = true
 		if live != nil && ref.Kind == live.kind && live.keepsReplicas {
-			want.SetResourceVersion(live.resourceVersion) // see replicas
+			want.SetResourceVersion(live.object.GetResourceVersion()) // see replicas
 		}
 		if err := r.apply(ctx, ep, want); err != nil {
 			problems = append(problems, err)

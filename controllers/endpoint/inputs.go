@@ -25,7 +25,12 @@ func (r *Reconciler) inputs(ctx context.Context, ep *v1alpha1.WebhookEndpoint, r
 	in := desired.Inputs{
 		Config: res.config, Profile: res.profile, Image: r.options.Image, Operator: r.options.Operator,
 		PodMonitors: r.kinds.podMonitors(), Gateways: r.kinds.gateways(),
-		Replicas: replicas(ep, live),
+	}
+	if live != nil {
+		in.VolumeBytes = live.volumeBytes
+	}
+	if in.Replicas, err = replicas(ep, live); err != nil {
+		return desired.Inputs{}, nil, err
 	}
 	if svc != nil {
 		for _, f := range svc.Spec.IPFamilies {
@@ -44,15 +49,16 @@ func (r *Reconciler) inputs(ctx context.Context, ep *v1alpha1.WebhookEndpoint, r
 // that one owns removes it, and the API server would put 1 in its place. So that
 // this does not undo what an autoscaler does at the same moment, such an apply is
 // bound to the version of the workload that was read.
-func replicas(ep *v1alpha1.WebhookEndpoint, live *workload) *int32 {
-	switch rc := ep.Spec.Receiver; {
-	case live == nil, rc != nil && rc.Replicas > 0:
-		return ptr.To(desired.FirstReplicas(ep))
-	case live.ownsReplicas:
-		live.keepsReplicas = true
-		return ptr.To(live.replicas)
+func replicas(ep *v1alpha1.WebhookEndpoint, live *workload) (*int32, error) {
+	if rc := ep.Spec.Receiver; live == nil || (rc != nil && rc.Replicas > 0) {
+		return ptr.To(desired.FirstReplicas(ep)), nil
 	}
-	return nil
+	own, err := ownsReplicas(live.object)
+	if err != nil || !own {
+		return nil, err
+	}
+	live.keepsReplicas = true
+	return ptr.To(live.replicas), nil
 }
 
 // ownsReplicas reports whether the operator set spec.replicas last.

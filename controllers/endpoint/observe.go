@@ -21,15 +21,15 @@ import (
 // workload is the Deployment or StatefulSet of an endpoint, as far as it matters
 // here.
 type workload struct {
-	kind            string
-	resourceVersion string
-	replicas        int32
-	available       int32
+	kind      string
+	object    client.Object // of the cache: only read
+	replicas  int32
+	available int32
 	// current is whether the controller has seen the newest pod template and all
 	// pods are of it.
 	current bool
-	// ownsReplicas is whether the operator set spec.replicas last.
-	ownsReplicas bool
+	// volumeBytes is the size of the volumes that a StatefulSet makes.
+	volumeBytes int64
 	// keepsReplicas is set when what is applied repeats the live number.
 	keepsReplicas bool
 }
@@ -38,41 +38,37 @@ type workload struct {
 // of its own.
 func (r *Reconciler) workload(ctx context.Context, ep *v1alpha1.WebhookEndpoint) (*workload, error) {
 	key := client.ObjectKey{Namespace: ep.Namespace, Name: desired.ReceiverName(ep.Name)}
-	var obj client.Object
-	var w *workload
-	var err error
-	if ep.Spec.Queue != nil && ep.Spec.Queue.Type == v1alpha1.QueuePersistent {
-		s := &appsv1.StatefulSet{}
-		err = r.client.Get(ctx, key, s)
-		obj, w = s, ofStatefulSet(s)
-	} else {
-		d := &appsv1.Deployment{}
-		err = r.client.Get(ctx, key, d)
-		obj, w = d, ofDeployment(d)
+	w := &workload{kind: "Deployment", object: &appsv1.Deployment{}}
+	if desired.Persistent(ep) {
+		w = &workload{kind: "StatefulSet", object: &appsv1.StatefulSet{}}
 	}
-	if apierrors.IsNotFound(err) || (err == nil && !metav1.IsControlledBy(obj, ep)) {
+	err := r.client.Get(ctx, key, w.object)
+	if apierrors.IsNotFound(err) || (err == nil && !metav1.IsControlledBy(w.object, ep)) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading workload %q: %w", key.Name, err)
 	}
-	w.resourceVersion = obj.GetResourceVersion()
-	w.ownsReplicas, err = ownsReplicas(obj)
-	return w, err
+	w.read()
+	return w, nil
 }
 
-func ofDeployment(d *appsv1.Deployment) *workload {
-	n := ptr.Deref(d.Spec.Replicas, 1)
-	s := &d.Status
-	return &workload{kind: "Deployment", replicas: n, available: s.AvailableReplicas,
-		current: s.ObservedGeneration >= d.Generation && s.UpdatedReplicas >= n && s.Replicas <= n}
-}
-
-func ofStatefulSet(d *appsv1.StatefulSet) *workload {
-	n := ptr.Deref(d.Spec.Replicas, 1)
-	s := &d.Status
-	return &workload{kind: "StatefulSet", replicas: n, available: s.AvailableReplicas,
-		current: s.ObservedGeneration >= d.Generation && s.UpdatedReplicas >= n && s.Replicas <= n}
+// read takes from the object what both kinds have under different types.
+func (w *workload) read() {
+	count := func(wanted *int32, observed int64, all, updated, available int32) {
+		n := ptr.Deref(wanted, 1)
+		w.replicas, w.available = n, available
+		w.current = observed >= w.object.GetGeneration() && updated >= n && all <= n
+	}
+	switch o := w.object.(type) {
+	case *appsv1.Deployment:
+		count(o.Spec.Replicas, o.Status.ObservedGeneration, o.Status.Replicas, o.Status.UpdatedReplicas, o.Status.AvailableReplicas)
+	case *appsv1.StatefulSet:
+		count(o.Spec.Replicas, o.Status.ObservedGeneration, o.Status.Replicas, o.Status.UpdatedReplicas, o.Status.AvailableReplicas)
+		for i := range o.Spec.VolumeClaimTemplates {
+			w.volumeBytes += o.Spec.VolumeClaimTemplates[i].Spec.Resources.Requests.Storage().Value()
+		}
+	}
 }
 
 // observeWorkload sets Available and returns why receivers are not all as they
@@ -83,8 +79,9 @@ func (r *Reconciler) observeWorkload(ctx context.Context, ep *v1alpha1.WebhookEn
 		return err
 	}
 	if w == nil {
-		setCondition(ep, v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNotApplied, "There is no workload yet that could run receivers")
-		return &waiting{reason: v1alpha1.ReasonNotApplied, message: "There is no workload yet that could run receivers"}
+		none := &waiting{reason: v1alpha1.ReasonNotApplied, message: "There is no workload yet that could run receivers"}
+		setCondition(ep, v1alpha1.ConditionAvailable, metav1.ConditionFalse, none.reason, none.message)
+		return none
 	}
 	pods, err := r.pods(ctx, ep)
 	if err != nil {
