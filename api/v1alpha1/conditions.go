@@ -16,7 +16,8 @@ const (
 	// ConditionSecretReady says whether the receivers hold usable signing secrets.
 	// They report it: the operator cannot read Secrets.
 	ConditionSecretReady = "SecretReady"
-	// ConditionSinksReady says whether the sinks take what they are given.
+	// ConditionSinksReady says whether the sinks take what they are given, and
+	// whether there is room for what waits for them.
 	ConditionSinksReady = "SinksReady"
 	// ConditionAvailable says whether receivers run.
 	ConditionAvailable = "Available"
@@ -115,6 +116,17 @@ const (
 	// ReasonSinkFailing: a sink refuses or cannot be reached. Look at the sink; its
 	// events wait and are tried again.
 	ReasonSinkFailing = "SinkFailing"
+	// ReasonDiskFilling: a receiver's disk is nearly full; then intake answers 503.
+	// Free space on it, or see to what waits in the queue.
+	ReasonDiskFilling = "DiskFilling"
+	// ReasonQueueFilling: a queue is more than half full. The message says of which
+	// sink's events, and what happens when it is full. See to that sink, or raise
+	// spec.queue.capacity.
+	ReasonQueueFilling = "QueueFilling"
+	// ReasonDeadLettersFilling: dead letters take more than half of their room. The
+	// message says what happens when it is full. Replay or drop them, or raise
+	// spec.queue.deadLetters.capacity.
+	ReasonDeadLettersFilling = "DeadLettersFilling"
 )
 
 // Reasons of Available. Those of pods that cannot start are the kubelet's own,
@@ -175,6 +187,11 @@ const (
 	// ReasonNotSynced: a receiver acknowledges what is not on disk. Do not use it.
 	ReasonNotSynced = "NotSynced"
 )
+
+// ReasonEventsLeftBehind is of an Event and of no condition: a receiver ended and
+// could not hand over all that it had queued. The Event says how much, and why.
+// With a Persistent queue, scale out again: the volume holds it.
+const ReasonEventsLeftBehind = "EventsLeftBehind"
 
 // ReasonUnreachable is of every condition that receivers report, and its status
 // Unknown: no receiver can be asked. See Available, and whether a network policy

@@ -16,7 +16,14 @@ type metrics struct {
 	applies      *prometheus.CounterVec
 	deletes      *prometheus.CounterVec
 	statusWrites prometheus.Counter
+	leftBehind   *prometheus.CounterVec
 }
+
+// The states of deliveries that are left behind.
+const (
+	stateQueued = "queued"
+	stateDead   = "dead"
+)
 
 func newMetrics(reg prometheus.Registerer, reader client.Reader) (*metrics, error) {
 	m := &metrics{
@@ -26,8 +33,13 @@ func newMetrics(reg prometheus.Registerer, reader client.Reader) (*metrics, erro
 			Name: "fairlead_operator_deletes_total", Help: "Objects that were removed, because they were not wanted any more."}, []string{"kind"}),
 		statusWrites: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "fairlead_operator_status_writes_total", Help: "Writes of an endpoint's status."}),
+		leftBehind: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairlead_operator_events_left_behind_total", Help: "Deliveries that receivers which ended could not hand over: queued ones and dead letters."}, []string{"state"}),
 	}
-	for _, c := range []prometheus.Collector{m.applies, m.deletes, m.statusWrites, &endpoints{reader: reader}} {
+	for _, state := range []string{stateQueued, stateDead} {
+		m.leftBehind.WithLabelValues(state)
+	}
+	for _, c := range []prometheus.Collector{m.applies, m.deletes, m.statusWrites, m.leftBehind, &endpoints{reader: reader}} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

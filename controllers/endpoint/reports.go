@@ -10,9 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/fairlead-dev/fairlead/api/resolve"
 	"github.com/fairlead-dev/fairlead/api/statusz"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/controllers/desired"
 )
 
 // reported lists the conditions that receivers report.
@@ -89,35 +89,6 @@ func setSecret(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) error {
 	return nil
 }
 
-// setSinks sets SinksReady. One sink's trouble does not make the endpoint less
-// Ready: it takes events, and they wait.
-func setSinks(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
-	trouble := map[string]string{} // sink -> state: reason
-	pending := false
-	for _, p := range pages {
-		for i := range p.Sinks {
-			s := &p.Sinks[i]
-			if s.State == statusz.SinkPending || (s.State == statusz.SinkFailing && trouble[s.Name] == "") {
-				trouble[s.Name] = fmt.Sprintf("Sink %q is %s: %s", s.Name, s.State, s.Reason)
-				pending = pending || s.State == statusz.SinkPending
-			}
-		}
-	}
-	if len(trouble) == 0 {
-		setCondition(ep, v1alpha1.ConditionSinksReady, metav1.ConditionTrue, v1alpha1.ReasonSinksDelivering, "No sink is failing")
-		return
-	}
-	var says []string
-	for _, name := range slices.Sorted(maps.Keys(trouble)) {
-		says = append(says, trouble[name])
-	}
-	reason := v1alpha1.ReasonSinkFailing
-	if pending {
-		reason = v1alpha1.ReasonSinkPending
-	}
-	setCondition(ep, v1alpha1.ConditionSinksReady, metav1.ConditionFalse, reason, strings.Join(says, ". ")+". Its events wait")
-}
-
 // setSource sets SourcePreserved by what the allowlist has seen.
 func (r *Reconciler) setSource(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
 	seen, unlisted := false, false
@@ -151,7 +122,7 @@ func setDurable(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
 			return
 		}
 	}
-	if resolve.Filled(ep).Spec.Queue.Type == v1alpha1.QueuePersistent {
+	if desired.Persistent(ep) {
 		setCondition(ep, v1alpha1.ConditionDurable, metav1.ConditionTrue, v1alpha1.ReasonSyncedOnVolume,
 			"Events are on the replica's volume before they are acknowledged")
 		return

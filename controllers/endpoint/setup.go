@@ -180,10 +180,12 @@ func (r *Reconciler) setup(ctx context.Context, mgr ctrl.Manager, bell *bell) er
 	if err := r.kinds.begin(ctx); err != nil {
 		return err
 	}
+	partings := &partings{r: r, log: mgr.GetLogger().WithName("partings"), seen: map[types.UID]bool{}}
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("webhookendpoint").
 		For(&v1alpha1.WebhookEndpoint{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, &late{handler.EnqueueRequestsFromMapFunc(ofPod)}).
+		Watches(&corev1.Pod{}, partings.handler()).
 		WatchesRawSource(source.Func(bell.start)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.options.Concurrency, ReconciliationTimeout: reconcileTimeout})
 	for _, obj := range children() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -169,23 +170,33 @@ var told = []string{
 	v1alpha1.ConditionExposed, v1alpha1.ConditionSourcePreserved, v1alpha1.ConditionDurable,
 }
 
-// tell records an Event for each condition that is another than before. What is
-// well from the start needs none but Ready's.
+// tell records an Event for each condition that is another than before, and for
+// each store that begins to fill up. What is well from the start needs none but
+// Ready's.
 func (r *Reconciler) tell(before, ep *v1alpha1.WebhookEndpoint) {
 	for _, kind := range told {
 		was, is := condition(before, kind), condition(ep, kind)
-		switch {
-		case is == nil || is.Status == metav1.ConditionUnknown:
+		if is == nil || is.Status == metav1.ConditionUnknown {
 			continue
-		case was == nil && is.Status == metav1.ConditionTrue && kind != v1alpha1.ConditionReady:
-			continue
-		case was != nil && was.Status == is.Status && was.Reason == is.Reason:
-			continue
+		}
+		reasons := announced(was, is)
+		if changed(kind, was, is) && !slices.Contains(reasons, is.Reason) {
+			reasons = append(reasons, is.Reason)
 		}
 		severity := corev1.EventTypeNormal
 		if is.Status == metav1.ConditionFalse && (kind != v1alpha1.ConditionReady || condition(ep, v1alpha1.ConditionStalled) != nil || is.Reason == v1alpha1.ReasonFailed) {
 			severity = corev1.EventTypeWarning
 		}
-		r.events.Eventf(ep, nil, severity, is.Reason, "Observe", "%s", cut(fmt.Sprintf("%s is %s: %s", kind, is.Status, is.Message), maxNote))
+		for _, reason := range reasons {
+			r.events.Eventf(ep, nil, severity, reason, "Observe", "%s", cut(fmt.Sprintf("%s is %s: %s", kind, is.Status, is.Message), maxNote))
+		}
 	}
+}
+
+// changed reports whether a condition has become another.
+func changed(kind string, was, is *metav1.Condition) bool {
+	if was == nil {
+		return is.Status != metav1.ConditionTrue || kind == v1alpha1.ConditionReady
+	}
+	return was.Status != is.Status || was.Reason != is.Reason
 }

@@ -2,6 +2,7 @@ package endpoint_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -50,11 +51,28 @@ func TestReports(t *testing.T) {
 		{"pending sink", func(p *statusz.Endpoint) {
 			p.Sinks = []statusz.Sink{{Name: "app", State: "failing", Reason: "connection refused"}, {Name: "lake", State: "pending", Reason: "file lake/token is missing"}}
 		},
-			v1alpha1.ConditionSinksReady, v1alpha1.ReasonSinkPending, `Sink "app" is failing: connection refused. Sink "lake" is pending: file lake/token is missing`, ""},
+			v1alpha1.ConditionSinksReady, v1alpha1.ReasonSinkPending, `Sink "lake" is pending: file lake/token is missing; its events wait. Sink "app" is failing: connection refused; its events wait`, ""},
 		{"failing sink", func(p *statusz.Endpoint) {
 			p.Sinks = []statusz.Sink{{Name: "app", State: "failing", Reason: "answered 500"}}
 		},
 			v1alpha1.ConditionSinksReady, v1alpha1.ReasonSinkFailing, `Sink "app" is failing: answered 500`, ""},
+		{"queue half full", func(p *statusz.Endpoint) {
+			p.Queue.Alerts = []string{statusz.StoreQueue}
+			p.Sinks = []statusz.Sink{{Name: "app", State: "ok", QueuedBytes: 1}, {Name: "lake", State: "failing", Reason: "answered 500", QueuedBytes: 2}}
+		},
+			v1alpha1.ConditionSinksReady, v1alpha1.ReasonQueueFilling,
+			`A queue is more than half full, most of it for sink "lake"; when it is full, intake answers 503 (whenFull: Reject). See to that sink, or raise spec.queue.capacity. Sink "lake" is failing: answered 500; its events wait`, ""},
+		{"dead letters half full", func(p *statusz.Endpoint) {
+			p.Queue.Alerts = []string{statusz.StoreDeadLetters}
+			p.Sinks[0].DeadLetters = 1
+		},
+			v1alpha1.ConditionSinksReady, v1alpha1.ReasonDeadLettersFilling,
+			`Dead letters take more than half of their room, most of it for sink "app"; when it is full, intake answers 503 (deadLetters.whenFull)`, ""},
+		{"disk short", func(p *statusz.Endpoint) {
+			p.Queue.Alerts = []string{statusz.StoreQueue, statusz.StoreDisk, "a store of tomorrow"}
+		},
+			v1alpha1.ConditionSinksReady, v1alpha1.ReasonDiskFilling,
+			`A receiver's disk has little free space; when there is none left, intake answers 503. See what fills the node's disk or the volume. A queue is more than half full; when`, ""},
 		{"unlisted sender", func(p *statusz.Endpoint) { p.Sources.LastUnlistedValid = ptr.To(now.Add(-time.Minute)) },
 			v1alpha1.ConditionSourcePreserved, v1alpha1.ReasonUnlistedSender, "spec.sources.trustedProxies", ""},
 		{"not synced", func(p *statusz.Endpoint) { p.Queue.SyncedBeforeReply = false },
@@ -87,6 +105,44 @@ func TestReports(t *testing.T) {
 		is(t, ep, kind, na, v1alpha1.ReasonUnreachable)
 	}
 	is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable) // nothing says that it is not
+}
+
+// TestFillingIsAnnounced holds that each store that fills up is told of once, also
+// when the condition was False before; and that it is told what happens to sinks
+// whose oldest events give way.
+func TestFillingIsAnnounced(t *testing.T) {
+	op := start(t)
+	ep := chat(namespace(t), func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Sinks[0].WhenFull = v1alpha1.WhenFullDropOldest })
+	create(t, ep)
+	rollOut(t, ep)
+	op.pod(t, ep, "one", "10.2.0.1", fine)
+	is(t, ep, v1alpha1.ConditionSinksReady, yes, v1alpha1.ReasonSinksDelivering)
+	alert := func(reason string, stores ...string) (note string) {
+		op.says(ep, "10.2.0.1", func(p *statusz.Endpoint) {
+			p.Queue.Alerts = stores
+			p.Sinks[0].QueuedBytes, p.Sinks[0].DeadLetters = 9, 9
+		})
+		until(t, "it is told", func(ctx context.Context) error {
+			told, err := notes(ctx, t, ep, reason)
+			if err == nil && len(told) != 1 {
+				return fmt.Errorf("told: %q", told)
+			}
+			note = strings.Join(told, "")
+			return err
+		})
+		return note
+	}
+	first := alert(v1alpha1.ReasonQueueFilling, statusz.StoreQueue)
+	second := alert(v1alpha1.ReasonDeadLettersFilling, statusz.StoreQueue, statusz.StoreDeadLetters)
+	if err := errors.Join(contains(first, `the oldest events of sink "app" are dropped (whenFull: DropOldest)`),
+		contains(second, "Dead letters take more than half of their room")); err != nil {
+		t.Error(err)
+	}
+	is(t, ep, v1alpha1.ConditionSinksReady, no, v1alpha1.ReasonQueueFilling)
+	quiet(t, op)
+	if again := alert(v1alpha1.ReasonQueueFilling, statusz.StoreQueue, statusz.StoreDeadLetters); again != first {
+		t.Errorf("told is %q, and then %q", first, again)
+	}
 }
 
 // TestPodTrouble holds that the status says why receivers do not start.
