@@ -9,7 +9,6 @@ import (
 	"time"
 
 	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
-	"github.com/fairlead-dev/fairlead/receiver/event"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
 	"github.com/fairlead-dev/fairlead/receiver/sink"
 )
@@ -19,7 +18,7 @@ const (
 	Delivered = "delivered" // the sink has taken the event
 	Retried   = "retried"   // the attempt failed; there will be another
 	Died      = "dead"      // the delivery is a dead letter
-	Released  = "released"  // the attempt was called off and does not count
+	Released  = "released"  // the attempt does not count: it was called off, or probed a sink that could not be reached
 )
 
 // Classes of reasons why a delivery is dead.
@@ -39,6 +38,10 @@ type Observer interface {
 	Delivered(sink string, sinceReceived time.Duration)
 	// Dead is told of each dead letter.
 	Dead(sink, reasonClass string)
+	// Breaker is told of the circuit breaker's state in the beginning and whenever it
+	// has changed, in order; "" means that the Runner has ended. It must not call the
+	// Runner.
+	Breaker(sink string, state Breaker)
 }
 
 type nobody struct{}
@@ -46,38 +49,38 @@ type nobody struct{}
 func (nobody) Attempt(string, string, time.Duration) {}
 func (nobody) Delivered(string, time.Duration)       {}
 func (nobody) Dead(string, string)                   {}
+func (nobody) Breaker(string, Breaker)               {}
 
 // attempt makes one attempt at a leased delivery and settles it.
 func (r *Runner) attempt(d *queue.Delivery) {
-	use, settings, ok := r.begin()
-	if !ok {
-		r.consumer.Release(d)
-		return
-	}
-	defer r.end(use)
 	start := r.now()
-	if age := start.Sub(d.Event.ReceivedAt); age > settings.MaxAge.Duration {
+	t, permission := r.begin(d, start)
+	switch permission {
+	case mustWait:
+		r.consumer.Release(d)
+	case isTooOld:
 		r.die(d, ReasonAge, "event is older than maxAge", nil)
-		return
+	case mayAttempt:
+		defer r.end(t.use)
+		err := r.try(t.use.sink, d, t.settings.Timeout.Duration)
+		outcome := r.settle(d, t, err)
+		r.observer.Attempt(r.name, outcome, r.now().Sub(start))
 	}
-	err := r.try(use.sink, d.Event, settings.Timeout.Duration)
-	outcome := r.settle(d, settings, err)
-	r.observer.Attempt(r.name, outcome, r.now().Sub(start))
 }
 
 // try calls the sink within the timeout. A panic is a failure like any other of
 // this attempt, but for its stack in the log: one sink's defect must not end the
 // process that the others live in.
-func (r *Runner) try(s sink.Sink, e *event.Event, timeout time.Duration) (err error) {
+func (r *Runner) try(s sink.Sink, d *queue.Delivery, timeout time.Duration) (err error) {
 	ctx, cancel := context.WithTimeout(r.attempts, timeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicked(p)
-			r.journal.panicked(e.ID, err, debug.Stack())
+			r.journal.panicked(d.Event.ID, err, debug.Stack())
 		}
 	}()
-	return s.Deliver(ctx, e)
+	return s.Deliver(ctx, d.Event, d.Attempts+1)
 }
 
 // panicked makes an error of a panic. Only the runtime's own say what happened:
@@ -91,19 +94,33 @@ func panicked(p any) error {
 
 // settle says what becomes of a delivery after an attempt, and returns the
 // attempt's outcome.
-func (r *Runner) settle(d *queue.Delivery, settings config.Delivery, err error) string {
+func (r *Runner) settle(d *queue.Delivery, t ticket, err error) string {
+	if err != nil && r.attempts.Err() != nil { // called off by Stop: nobody knows how it would have ended
+		r.consumer.Release(d)
+		return Released
+	}
 	if err == nil {
 		r.consumer.Ack(d)
 		now := r.now()
 		r.succeeded(now)
+		r.judge(t, d, nil)
 		r.observer.Delivered(r.name, now.Sub(d.Event.ReceivedAt))
 		return Delivered
 	}
-	if r.attempts.Err() != nil { // called off by Stop: nobody knows how it would have ended
+	r.failed(d.Event.ID, err)
+	r.judge(t, d, err)
+	return r.settleFailed(d, t, err)
+}
+
+// settleFailed says what becomes of a delivery after an attempt that failed. A
+// probe that could not be sent says nothing about the event: the delivery keeps
+// its place and its attempts, however long the sink is away.
+func (r *Runner) settleFailed(d *queue.Delivery, t ticket, err error) string {
+	if e, ok := errors.AsType[*sink.Error](err); ok && t.probe && e.Unsent && !e.Permanent {
 		r.consumer.Release(d)
 		return Released
 	}
-	r.failed(d.Event.ID, err)
+	settings := t.settings
 	reason, answer, wait := details(err)
 	now := r.now()
 	until := now.Add(max(wait, r.backoff(settings, d.Attempts)))

@@ -90,7 +90,8 @@ func TestDead(t *testing.T) {
 			if d := g.queue.dead["evt"]; d.reason == "" || d.answer != tt.answer {
 				t.Errorf("dead letter %+v, want a reason and the answer %q", d, tt.answer)
 			}
-			if log := g.log.String(); !strings.Contains(log, "event=evt") || strings.Contains(log, "body-41d8e0") {
+			eventually(t, "the event's id in the log", func() bool { return strings.Contains(g.log.String(), "event=evt") })
+			if log := g.log.String(); strings.Contains(log, "body-41d8e0") {
 				t.Errorf("log: %s", log)
 			}
 		})
@@ -140,9 +141,15 @@ func TestJitter(t *testing.T) {
 		o.Rand = func() float64 { return float64(n.Add(1)%1000) / 1000 }
 	})
 	d := settings()
-	d.MinBackoff.Duration, d.MaxBackoff.Duration = time.Minute, time.Minute
-	g.Update(&fake{t: t, deliver: failing}, d)
-	g.queue.add(ids(1000)...)
+	d.MinBackoff.Duration, d.MaxBackoff.Duration, d.Concurrency = time.Minute, time.Minute, 1
+	var even atomic.Bool // every other event is taken, so that the breaker stays closed
+	g.Update(&fake{t: t, deliver: func(context.Context, *event.Event) error {
+		if even.Swap(!even.Load()) {
+			return nil
+		}
+		return errRefused
+	}}, d)
+	g.queue.add(ids(2000)...)
 	eventually(t, "failed attempts", func() bool { return g.seen.all()["app retried"] == 1000 })
 	g.queue.mu.Lock()
 	defer g.queue.mu.Unlock()

@@ -2,6 +2,10 @@
 // at them, and decides what becomes of each: delivered, tried again later, or
 // dead. Every sink has a Runner of its own, so that one sink's trouble stays its
 // own.
+//
+// A circuit breaker stands between the queue and the sink. While it is open,
+// nothing is leased: a sink may be down for hours, and what is queued for it
+// costs no memory and loses no attempt but for a probe now and then.
 package dispatch
 
 import (
@@ -60,6 +64,7 @@ type Runner struct {
 	finished  bool               // idle is closed, or about to be
 	idle      chan struct{}      // closed when stopping and no worker is left
 	health    health
+	breaker   breaker
 }
 
 // inUse is a sink and the number of attempts that run with it.
@@ -73,7 +78,7 @@ type inUse struct {
 func New(o Options) *Runner {
 	r := &Runner{
 		name: o.Sink, consumer: o.Consumer, observer: o.Observer, now: o.Now, rand: o.Rand,
-		idle: make(chan struct{}),
+		idle: make(chan struct{}), breaker: breaker{state: Closed},
 	}
 	if r.observer == nil {
 		r.observer = nobody{}
@@ -86,6 +91,7 @@ func New(o Options) *Runner {
 	}
 	r.journal = newJournal(o.Logger, o.Sink, r.now)
 	r.attempts, r.abort = context.WithCancel(context.Background())
+	r.observer.Breaker(r.name, Closed)
 	return r
 }
 
@@ -112,12 +118,14 @@ func (r *Runner) Stop(ctx context.Context) {
 
 // Update gives the Runner a sink and its settings. Attempts that begin later use
 // them; those under way go on with the sink that they began with, which is
-// closed after the last of them. A nil sink means pending: deliveries wait.
+// closed after the last of them. A nil sink means pending: deliveries wait. The
+// circuit breaker closes: another sink deserves an attempt at once.
 // The Runner owns the sink from now on and closes it.
 func (r *Runner) Update(s sink.Sink, d config.Delivery) {
 	var old *inUse
 	r.change(func() {
 		old, r.current, r.delivery = r.current, nil, d
+		r.closeBreaker()
 		if s != nil {
 			r.current = &inUse{sink: s}
 		}
@@ -131,7 +139,10 @@ func (r *Runner) Suspend(suspended bool) {
 }
 
 func (r *Runner) halt() {
-	r.change(func() { r.stopping = true })
+	r.change(func() {
+		r.stopping = true
+		r.breaker.stop()
+	})
 }
 
 // change alters what the workers depend on, wakes those who wait for a lease,
@@ -140,14 +151,8 @@ func (r *Runner) halt() {
 func (r *Runner) change(alter func()) {
 	r.mu.Lock()
 	alter()
-	if r.endLease != nil {
-		r.endLease()
-	}
-	r.lease, r.endLease = context.WithCancel(r.attempts)
-	for r.workers < r.wanted() {
-		r.workers++
-		go r.work()
-	}
+	r.renewLeases()
+	r.fill()
 	done := r.stopping && r.workers == 0
 	r.mu.Unlock()
 	if done {
@@ -155,12 +160,42 @@ func (r *Runner) change(alter func()) {
 	}
 }
 
+// renewLeases wakes those who wait for a lease. The caller holds mu.
+func (r *Runner) renewLeases() {
+	if r.endLease != nil {
+		r.endLease()
+	}
+	r.lease, r.endLease = context.WithCancel(r.attempts)
+}
+
+// fill starts the workers that are missing. The caller holds mu.
+func (r *Runner) fill() {
+	for r.workers < r.wanted() {
+		r.workers++
+		go r.work()
+	}
+}
+
 // wanted is how many workers there should be.
 func (r *Runner) wanted() int {
-	if !r.running || r.stopping || r.suspended || r.current == nil {
+	if !r.working() {
 		return 0
 	}
-	return r.delivery.Concurrency
+	return r.breaker.allowed(r.delivery.Concurrency)
+}
+
+// working reports whether there may be attempts, but for the breaker.
+func (r *Runner) working() bool {
+	return r.running && !r.stopping && !r.suspended && r.current != nil
+}
+
+// Stalled reports whether no attempt can begin now, however much is queued: there
+// is no sink, deliveries are suspended, the circuit breaker is open, or the Runner
+// does not run.
+func (r *Runner) Stalled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.wanted() == 0
 }
 
 // finish closes the sink and, the first time, lets Run and Stop return. A sink
@@ -173,6 +208,7 @@ func (r *Runner) finish() {
 	r.retire(old)
 	if first {
 		r.abort()
+		r.observer.Breaker(r.name, "")
 		close(r.idle)
 	}
 }
@@ -226,16 +262,42 @@ func (r *Runner) next() (context.Context, bool) {
 	return nil, false
 }
 
-// begin returns the sink and the settings of an attempt, or false when none may
-// begin.
-func (r *Runner) begin() (*inUse, config.Delivery, bool) {
+// ticket is what an attempt begins with.
+type ticket struct {
+	use      *inUse
+	settings config.Delivery
+	era      int  // of the breaker
+	probe    bool // of the breaker, half open
+}
+
+// What may be done with a delivery that was leased.
+type permission int
+
+const (
+	mayAttempt permission = iota // and end must be called
+	mustWait
+	isTooOld
+)
+
+// begin says what to do with a delivery. One that is too old needs no attempt, and
+// so no sink that works.
+func (r *Runner) begin(d *queue.Delivery, now time.Time) (ticket, permission) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.wanted() == 0 {
-		return nil, config.Delivery{}, false
+	switch {
+	case !r.working():
+		return ticket{}, mustWait
+	case now.Sub(d.Event.ReceivedAt) > r.delivery.MaxAge.Duration:
+		r.breaker.sweeping = r.breaker.state == HalfOpen
+		r.fill()
+		return ticket{}, isTooOld
+	}
+	probe, ok := r.breaker.admit()
+	if !ok {
+		return ticket{}, mustWait
 	}
 	r.current.attempts++
-	return r.current, r.delivery, true
+	return ticket{r.current, r.delivery, r.breaker.era, probe}, mayAttempt
 }
 
 // end closes a sink that was replaced, after its last attempt.

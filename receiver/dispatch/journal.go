@@ -38,6 +38,10 @@ func (j *journal) failed(id, text string) {
 	j.write(slog.LevelWarn, "sink failed; its deliveries are tried again", "event", id, "error", text)
 }
 
+func (j *journal) opened(text string) {
+	j.write(slog.LevelWarn, "sink keeps failing; its deliveries wait, and one at a time probes it", "error", text)
+}
+
 func (j *journal) recovered(failures int64) {
 	j.write(slog.LevelInfo, "sink works again", "failures", failures)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,7 +46,7 @@ type fake struct {
 	calls   atomic.Int64
 }
 
-func (f *fake) Deliver(ctx context.Context, e *event.Event) error {
+func (f *fake) Deliver(ctx context.Context, e *event.Event, _ int) error {
 	f.calls.Add(1)
 	n := f.active.Add(1)
 	defer f.active.Add(-1)
@@ -78,8 +79,9 @@ var errRefused = errors.New("sink refused")
 
 // seen counts what an observer is told.
 type seen struct {
-	mu     sync.Mutex
-	counts map[string]int
+	mu      sync.Mutex
+	counts  map[string]int
+	breaker []dispatch.Breaker
 }
 
 func (s *seen) count(key string) {
@@ -104,6 +106,19 @@ func (s *seen) all() map[string]int {
 func (s *seen) Attempt(sink, outcome string, _ time.Duration) { s.count(sink + " " + outcome) }
 func (s *seen) Delivered(sink string, _ time.Duration)        { s.count(sink + " arrived") }
 func (s *seen) Dead(sink, class string)                       { s.count(sink + " dead of " + class) }
+
+func (s *seen) Breaker(_ string, state dispatch.Breaker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.breaker = append(s.breaker, state)
+}
+
+// states returns the breaker's states so far.
+func (s *seen) states() []dispatch.Breaker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.breaker)
+}
 
 // rig is a Runner that runs, and what is around it.
 type rig struct {

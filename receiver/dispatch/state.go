@@ -31,6 +31,10 @@ type State struct {
 	LastSuccess time.Time
 	// Attempts is how many attempts are under way with the sink of now.
 	Attempts int
+	// Breaker is the state of the circuit breaker, and Until when an open one lets
+	// the next attempt begin.
+	Breaker Breaker
+	Until   time.Time
 }
 
 // health is what the last attempts tell of a sink.
@@ -51,6 +55,8 @@ func (r *Runner) State() State {
 		LastError:           r.health.lastError,
 		LastErrorAt:         r.health.lastErrorAt,
 		LastSuccess:         r.health.lastSuccess,
+		Breaker:             r.breaker.state,
+		Until:               r.breaker.until,
 	}
 	if r.current != nil {
 		s.Attempts = r.current.attempts
@@ -66,7 +72,7 @@ func (r *Runner) phase() Phase {
 		return Pending
 	case r.suspended:
 		return Suspended
-	case r.health.failures > 0:
+	case r.health.failures > 0, r.breaker.state != Closed:
 		return Failing
 	}
 	return OK

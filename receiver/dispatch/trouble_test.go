@@ -24,7 +24,7 @@ func TestTroubleStaysItsOwn(t *testing.T) {
 			case <-r.Context().Done():
 			}
 		case "/refuse":
-			w.WriteHeader(http.StatusServiceUnavailable)
+			w.WriteHeader(http.StatusInternalServerError)
 		}
 	}))
 	defer server.Close()

@@ -144,12 +144,23 @@ func (r *Receiver) stopSinks(patience time.Duration) {
 	all.Wait()
 }
 
+// failingReason says why a sink is failing. It becomes a condition's message, so
+// it tells no times: those have fields of their own.
+func failingReason(st dispatch.State) string {
+	if st.Breaker == dispatch.Closed {
+		return st.LastError
+	}
+	return "circuit breaker is open; last error: " + st.LastError
+}
+
 func (s *runningSink) status(name string, q queue.SinkStats, now time.Time) statusz.Sink {
 	st := s.runner.State()
 	out := statusz.Sink{Name: name, State: string(st.Phase), Reason: s.pending, ConsecutiveFailures: int(st.ConsecutiveFailures),
-		LastSuccess: statusz.When(st.LastSuccess), Queued: q.Queued, QueuedBytes: q.QueuedBytes, DeadLetters: q.DeadLetters}
+		LastSuccess: statusz.When(st.LastSuccess), Queued: q.Queued, QueuedBytes: q.QueuedBytes, DeadLetters: q.DeadLetters,
+		Breaker: string(st.Breaker), BreakerUntil: statusz.When(st.Until),
+		Retrying: q.Retrying, Dropped: q.Dropped, DeadLettersDropped: q.DeadLettersDropped}
 	if st.Phase == dispatch.Failing {
-		out.Reason = st.LastError
+		out.Reason = failingReason(st)
 	}
 	if !q.OldestQueued.IsZero() {
 		out.OldestAgeSeconds = max(0, now.Sub(q.OldestQueued).Seconds())

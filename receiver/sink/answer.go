@@ -37,6 +37,7 @@ func take(resp *http.Response, now time.Time) error {
 	drain(resp.Body)
 	if !e.Permanent {
 		e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), now)
+		e.Busy = code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable
 	}
 	return e
 }

@@ -13,6 +13,16 @@ const (
 	specVersion = "1.0"
 	typeJSON    = "application/json"
 	typeBytes   = "application/octet-stream"
+
+	// extensionAttempt is the attempt's number. It is left out with the first.
+	extensionAttempt = "fairleadattempt"
+	// extensionReplay names the replay that made the delivery. It is left out where
+	// there was none.
+	extensionReplay = "fairleadreplay"
+
+	// The same as headers, in canonical form.
+	headerAttempt = "Ce-Fairleadattempt"
+	headerReplay  = "Ce-Fairleadreplay"
 )
 
 // ceTime is the event's own time where that is RFC 3339, else when it was

@@ -190,10 +190,19 @@ func received(e *cloudevents.Event, decode func(string) (string, error)) (got si
 	if err := e.Validate(); err != nil {
 		return got, err
 	}
+	extension := func(name string) string {
+		if v, ok := e.Extensions()[name]; ok {
+			return fmt.Sprint(v)
+		}
+		return ""
+	}
 	for _, a := range []struct {
 		to   *string
 		from string
-	}{{&got.ID, e.ID()}, {&got.Source, e.Source()}, {&got.Type, e.Type()}, {&got.Subject, e.Subject()}} {
+	}{
+		{&got.ID, e.ID()}, {&got.Source, e.Source()}, {&got.Type, e.Type()}, {&got.Subject, e.Subject()},
+		{&got.Attempt, extension("fairleadattempt")}, {&got.Replay, extension("fairleadreplay")},
+	} {
 		if *a.to, err = decode(a.from); err != nil {
 			return got, err
 		}

@@ -10,7 +10,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
@@ -112,9 +115,11 @@ func newTransport(concurrency int, authorities *x509.CertPool, g *guard) *http.T
 }
 
 // Deliver implements Sink.
-func (s *httpSink) Deliver(ctx context.Context, e *event.Event) error {
-	req := s.request.WithContext(ctx)
-	req.Header = s.headersOf(e)
+func (s *httpSink) Deliver(ctx context.Context, e *event.Event, attempt int) error {
+	var connected atomic.Bool
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
+	req := s.request.WithContext(httptrace.WithClientTrace(ctx, trace))
+	req.Header = s.headersOf(e, attempt)
 	req.Body, req.GetBody = http.NoBody, noBody
 	if len(e.Body) > 0 {
 		req.ContentLength = int64(len(e.Body))
@@ -123,7 +128,7 @@ func (s *httpSink) Deliver(ctx context.Context, e *event.Event) error {
 	}
 	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
-		return fmt.Errorf("posting event: %w", cause(ctx, err))
+		return &Error{Err: fmt.Errorf("posting event: %w", cause(ctx, err)), Unsent: !connected.Load()}
 	}
 	return take(resp, time.Now())
 }
@@ -136,8 +141,8 @@ func (s *httpSink) Close() error {
 
 // headersOf returns a request's headers: the provider's, over them those of the
 // configuration, and the event's attributes.
-func (s *httpSink) headersOf(e *event.Event) http.Header {
-	const own = 5 // the attributes below
+func (s *httpSink) headersOf(e *event.Event, attempt int) http.Header {
+	const own = 7 // the attributes below
 	n := own + len(e.Headers)
 	h := make(http.Header, n+len(s.headers))
 	values := make([]string, 0, n) // one allocation for the values of all headers
@@ -161,6 +166,12 @@ func (s *httpSink) headersOf(e *event.Event) http.Header {
 	add("Content-Type", ceContentType(e))
 	if e.Subject != "" {
 		add("Ce-Subject", encodeValue(e.Subject))
+	}
+	if attempt > 1 {
+		add(headerAttempt, strconv.Itoa(attempt))
+	}
+	if e.Replay != "" {
+		add(headerReplay, encodeValue(e.Replay))
 	}
 	return h
 }

@@ -59,7 +59,7 @@ func TestRequest(t *testing.T) {
 		{Name: "Expect", Value: "100-continue"}, {Name: "bad name", Value: "1"}, {Name: "X-Bad", Value: "1\r\nX-Smuggled: 1"},
 		{Name: "User-Agent", Value: "theirs"}, {Name: "Keep-Alive", Value: "300"},
 	}
-	if err := s.Deliver(t.Context(), e); err != nil {
+	if err := s.Deliver(t.Context(), e, 1); err != nil {
 		t.Fatal(err)
 	}
 	want := http.Header{
@@ -88,7 +88,7 @@ func TestTime(t *testing.T) {
 	} {
 		e := sample()
 		e.Time = tt.time
-		if err := s.Deliver(t.Context(), e); err != nil || got != tt.want {
+		if err := s.Deliver(t.Context(), e, 1); err != nil || got != tt.want {
 			t.Errorf("%s: ce-time %q, error %v, want %q", tt.name, got, err, tt.want)
 		}
 	}
@@ -117,7 +117,7 @@ func TestStatuses(t *testing.T) {
 		{600, never}, {999, never},
 	} {
 		code.Store(int64(tt.code))
-		err := s.Deliver(t.Context(), sample())
+		err := s.Deliver(t.Context(), sample(), 1)
 		var se *sink.Error
 		switch {
 		case tt.want == ok:
@@ -131,6 +131,9 @@ func TestStatuses(t *testing.T) {
 		}
 		if se.Permanent != (tt.want == never) {
 			t.Errorf("%d: permanent %v", tt.code, se.Permanent)
+		}
+		if want := tt.code == 429 || tt.code == 503; se.Busy != want || se.Unsent {
+			t.Errorf("%d: busy %v, unsent %v", tt.code, se.Busy, se.Unsent)
 		}
 		if want := map[string]time.Duration{later: 7 * time.Second}[tt.want]; se.RetryAfter != want {
 			t.Errorf("%d: retry after %v, want %v", tt.code, se.RetryAfter, want)
@@ -166,7 +169,7 @@ func TestRetryAfter(t *testing.T) {
 	} {
 		value.Store(tt.value)
 		var se *sink.Error
-		if err := s.Deliver(t.Context(), sample()); !errors.As(err, &se) {
+		if err := s.Deliver(t.Context(), sample(), 1); !errors.As(err, &se) {
 			t.Errorf("%s: error %v, want a *sink.Error", tt.name, err)
 		} else if se.RetryAfter < tt.least || se.RetryAfter > tt.most {
 			t.Errorf("%s: retry after %v, want %v to %v", tt.name, se.RetryAfter, tt.least, tt.most)
@@ -199,7 +202,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 		if i%2 == 1 {
 			e.ID = "refuse"
 		}
-		if err := s.Deliver(t.Context(), e); (err != nil) != (i%2 == 1) {
+		if err := s.Deliver(t.Context(), e, 1); (err != nil) != (i%2 == 1) {
 			t.Fatal(err)
 		}
 	}
@@ -227,7 +230,7 @@ func TestConcurrencyBoundsConnections(t *testing.T) {
 	s := mustNew(t, config.HTTPSink{URL: server.URL}, nil)
 	done := make(chan error)
 	for range 64 {
-		go func() { done <- s.Deliver(t.Context(), sample()) }()
+		go func() { done <- s.Deliver(t.Context(), sample(), 1) }()
 	}
 	for range 64 {
 		if err := <-done; err != nil {
@@ -244,7 +247,7 @@ func TestServerClosesIdleConnection(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) {})
 	s := mustNew(t, config.HTTPSink{URL: server.URL}, nil)
 	for range 20 {
-		if err := s.Deliver(t.Context(), sample()); err != nil {
+		if err := s.Deliver(t.Context(), sample(), 1); err != nil {
 			t.Fatal(err)
 		}
 		server.CloseClientConnections()
@@ -259,7 +262,7 @@ func TestNoRedirectNoProxy(t *testing.T) {
 		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 	})
 	s := mustNew(t, config.HTTPSink{URL: server.URL}, nil)
-	if err := s.Deliver(t.Context(), sample()); !sink.IsPermanent(err) {
+	if err := s.Deliver(t.Context(), sample(), 1); !sink.IsPermanent(err) {
 		t.Errorf("error %v, want a permanent one", err)
 	}
 	if elsewhere.Load() != 0 {
@@ -326,7 +329,7 @@ func BenchmarkDeliver(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			if err := s.Deliver(ctx, e); err != nil {
+			if err := s.Deliver(ctx, e, 1); err != nil {
 				b.Error(err)
 			}
 			cancel()

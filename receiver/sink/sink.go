@@ -14,9 +14,11 @@ import (
 // once.
 type Sink interface {
 	// Deliver makes one attempt and returns nil when the other system has taken the
-	// event. An error is retried by the caller unless it is Permanent. No error
-	// holds a secret, a URL, a header's value or a body of ours.
-	Deliver(ctx context.Context, e *event.Event) error
+	// event. attempt is its number among the attempts at this delivery, from 1: it
+	// changes nothing but what the other system is told. An error is retried by the
+	// caller unless it is Permanent. No error holds a secret, a URL, a header's value
+	// or a body of ours.
+	Deliver(ctx context.Context, e *event.Event, attempt int) error
 
 	// Close frees what the sink holds, when no Deliver runs any more.
 	Close() error
@@ -28,6 +30,11 @@ type Error struct {
 	Err error
 	// Permanent means that another attempt would fail in the same way.
 	Permanent bool
+	// Unsent means that no connection to the other system came about. It has seen
+	// nothing of the event, and any other event would have fared the same.
+	Unsent bool
+	// Busy means that the other system takes nothing at present, whatever it is sent.
+	Busy bool
 	// RetryAfter is how long the other system asks to be left alone; 0 if it does
 	// not say.
 	RetryAfter time.Duration

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"syscall"
 	"unicode/utf8"
 
@@ -46,14 +47,14 @@ func newStdout(o Options) *stdoutSink {
 
 // Deliver implements Sink. When ctx ends while the line is being written, the
 // line is written to its end all the same: a half line would spoil the next one.
-func (s *stdoutSink) Deliver(ctx context.Context, e *event.Event) error {
+func (s *stdoutSink) Deliver(ctx context.Context, e *event.Event, attempt int) error {
 	if s.w == nil {
 		return errNoOutput
 	}
 	if err := ctx.Err(); err != nil { // a select may overlook it
 		return fmt.Errorf("printing event: %w", err)
 	}
-	line := s.line(e)
+	line := s.line(e, attempt)
 	select {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting to print event: %w", ctx.Err())
@@ -79,18 +80,22 @@ func (s *stdoutSink) Deliver(ctx context.Context, e *event.Event) error {
 // Close implements Sink.
 func (s *stdoutSink) Close() error { return nil }
 
-func (s *stdoutSink) line(e *event.Event) []byte {
+func (s *stdoutSink) line(e *event.Event, attempt int) []byte {
 	b := make([]byte, 0, len(e.Body)*4/3+512)
 	b = append(b, `{"specversion":"`+specVersion+`"`...)
 	contentType := ceContentType(e)
 	for _, a := range [...]struct{ name, value string }{
 		{"id", e.ID}, {"source", s.source}, {"type", s.typePrefix + e.Type}, {"subject", e.Subject},
-		{"time", ceTime(e)}, {"datacontenttype", contentType},
+		{"time", ceTime(e)}, {"datacontenttype", contentType}, {extensionReplay, e.Replay},
 	} {
 		if a.value != "" {
 			b = append(b, `,"`+a.name+`":`...)
 			b = appendString(b, a.value)
 		}
+	}
+	if attempt > 1 {
+		b = append(b, `,"`+extensionAttempt+`":`...)
+		b = strconv.AppendInt(b, int64(attempt), 10)
 	}
 	if spliceable(e.Body, contentType) {
 		b = append(b, `,"data":`...)

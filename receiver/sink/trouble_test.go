@@ -48,8 +48,12 @@ func TestDrippingServers(t *testing.T) {
 		dripped <- tt.text
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		start := time.Now()
-		if err := s.Deliver(ctx, sample()); !errors.Is(err, tt.want) {
+		err := s.Deliver(ctx, sample(), 1)
+		if !errors.Is(err, tt.want) {
 			t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
+		}
+		if failure := (*sink.Error)(nil); errors.As(err, &failure) && failure.Unsent {
+			t.Errorf("%s: the error says that nothing was sent", tt.name)
 		}
 		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("%s: took %v", tt.name, took)
@@ -86,14 +90,15 @@ func TestCauses(t *testing.T) {
 		name, url, caFile string
 		deny              string
 		forbidLoopback    bool
+		sent              bool
 		want              error
 	}{
 		{name: "unknown authority", url: tls.URL},
 		{name: "other host", url: "https://localhost:" + tlsPort, caFile: "ca"},
 		{name: "no TLS", url: "https" + strings.TrimPrefix(plain.URL, "http")},
-		{name: "not HTTP", url: broken},
-		{name: "huge headers", url: headers},
-		{name: "ends at once", url: ends},
+		{name: "not HTTP", url: broken, sent: true},
+		{name: "huge headers", url: headers, sent: true},
+		{name: "ends at once", url: ends, sent: true},
 		{name: "no such host", url: "http://no-such-host.invalid"},
 		{name: "nobody listens", url: "http://127.0.0.1:1", want: syscall.ECONNREFUSED},
 		{name: "loopback", url: plain.URL, forbidLoopback: true},
@@ -112,12 +117,15 @@ func TestCauses(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			err = s.Deliver(t.Context(), sample())
+			err = s.Deliver(t.Context(), sample(), 1)
 			if err == nil || sink.IsPermanent(err) {
 				t.Fatalf("error %v, want one that is retried", err)
 			}
 			if tt.want != nil && !errors.Is(err, tt.want) {
 				t.Errorf("error %v, want %v", err, tt.want)
+			}
+			if failure := (*sink.Error)(nil); !errors.As(err, &failure) || failure.Unsent == tt.sent {
+				t.Errorf("error %#v; sent: %v", err, tt.sent)
 			}
 			var refused *sink.AddressError
 			if guarded := tt.forbidLoopback || tt.deny != "" || tt.name == "metadata"; guarded != errors.As(err, &refused) {
@@ -148,4 +156,21 @@ func rawServer(t *testing.T, text string) (url string) {
 		}
 	}()
 	return "http://" + listener.Addr().String()
+}
+
+// A connection that hangs before anything could be sent is told from an answer
+// that does not come.
+func TestUnsentInTime(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // its kernel accepts; nobody speaks TLS
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	s := mustNew(t, config.HTTPSink{URL: "https://" + listener.Addr().String()}, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err = s.Deliver(ctx, sample(), 1)
+	if failure := (*sink.Error)(nil); !errors.As(err, &failure) || !failure.Unsent || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %#v, want a timeout before anything was sent", err)
+	}
 }

@@ -32,7 +32,7 @@ func deliver(t *testing.T, f *Fixture, e *event.Event) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := f.Sink.Deliver(ctx, e); err != nil {
+	if err := f.Sink.Deliver(ctx, e, 1); err != nil {
 		t.Fatalf("delivering %q: %v", e.ID, err)
 	}
 }
@@ -123,6 +123,30 @@ func contentTypes(t *testing.T, f *Fixture) {
 	}
 }
 
+func attemptAndReplay(t *testing.T, f *Fixture) {
+	for _, tt := range []struct {
+		name, replay string
+		attempt      int
+		want         Received
+	}{
+		{"first", "", 1, Received{}},
+		{"second", "", 2, Received{Attempt: "2"}},
+		{"many", "", 12345, Received{Attempt: "12345"}},
+		{"replay", "2026-07-01T10:11:12Z-5eb1", 1, Received{Replay: "2026-07-01T10:11:12Z-5eb1"}},
+		{"odd replay, again", `é "50%"`, 3, Received{Attempt: "3", Replay: `é "50%"`}},
+	} {
+		e := newEvent(tt.name)
+		e.Replay = tt.replay
+		e.Headers = append(e.Headers, event.Header{Name: "ce-fairleadattempt", Value: "7"}, event.Header{Name: "Ce-FairleadReplay", Value: "forged"})
+		if err := f.Sink.Deliver(t.Context(), e, tt.attempt); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if got := arrived(t, f, e.ID); got.Attempt != tt.want.Attempt || got.Replay != tt.want.Replay {
+			t.Errorf("%s: attempt %q and replay %q, want %q and %q", tt.name, got.Attempt, got.Replay, tt.want.Attempt, tt.want.Replay)
+		}
+	}
+}
+
 func unchanged(t *testing.T, f *Fixture) {
 	e, want := newEvent("unchanged"), newEvent("unchanged")
 	deliver(t, f, e)
@@ -136,7 +160,7 @@ func refusedForNow(t *testing.T, f *Fixture) {
 		if !f.Behave(b) {
 			continue
 		}
-		err := f.Sink.Deliver(t.Context(), newEvent("later"))
+		err := f.Sink.Deliver(t.Context(), newEvent("later"), 1)
 		if err == nil || sink.IsPermanent(err) {
 			t.Errorf("behaviour %d: error %v, want one that is retried", b, err)
 		}
@@ -147,7 +171,7 @@ func refusedForGood(t *testing.T, f *Fixture) {
 	if !f.Behave(RefuseForGood) {
 		t.Skip("this sink's system refuses nothing for good")
 	}
-	if err := f.Sink.Deliver(t.Context(), newEvent("never")); !sink.IsPermanent(err) {
+	if err := f.Sink.Deliver(t.Context(), newEvent("never"), 1); !sink.IsPermanent(err) {
 		t.Errorf("error %v, want a permanent one", err)
 	}
 }
@@ -176,7 +200,7 @@ func contextEnded(t *testing.T, f *Fixture) {
 func mustLetGo(ctx context.Context, t *testing.T, f *Fixture, want error) {
 	t.Helper()
 	done := make(chan error, 1)
-	go func() { done <- f.Sink.Deliver(ctx, newEvent("let go")) }()
+	go func() { done <- f.Sink.Deliver(ctx, newEvent("let go"), 1) }()
 	select {
 	case err := <-done:
 		if !errors.Is(err, want) || sink.IsPermanent(err) {
@@ -193,7 +217,7 @@ func worksAgain(t *testing.T, f *Fixture) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		if err := f.Sink.Deliver(ctx, newEvent("refused")); err == nil {
+		if err := f.Sink.Deliver(ctx, newEvent("refused"), 1); err == nil {
 			t.Errorf("behaviour %d: the event was taken", b)
 		}
 		cancel()
@@ -212,7 +236,7 @@ func manyAtOnce(t *testing.T, f *Fixture) {
 			for i := range each {
 				e := newEvent(fmt.Sprintf("%d-%d", g, i))
 				e.Body = fmt.Appendf(nil, `{"id":%q}`, e.ID)
-				if err := f.Sink.Deliver(t.Context(), e); err != nil {
+				if err := f.Sink.Deliver(t.Context(), e, 1); err != nil {
 					t.Errorf("delivering %q: %v", e.ID, err)
 				}
 			}

@@ -28,7 +28,7 @@ func noSecretTold(t *testing.T, f *Fixture) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		err := f.Sink.Deliver(ctx, e)
+		err := f.Sink.Deliver(ctx, e, 1)
 		cancel()
 		if err == nil {
 			t.Errorf("behaviour %d: the event was taken", b)

@@ -50,7 +50,9 @@ type Fixture struct {
 // than ours.
 type Received struct {
 	ID, Source, Type, Subject, ContentType string
-	Body                                   []byte
+	// Attempt and Replay are the extensions of these names; empty if they are absent.
+	Attempt, Replay string
+	Body            []byte
 }
 
 // Run checks the sinks of a harness.
@@ -62,6 +64,7 @@ func Run(t *testing.T, h Harness) {
 		{"exact bytes", exactBytes},
 		{"odd attributes", oddAttributes},
 		{"content types", contentTypes},
+		{"attempt and replay", attemptAndReplay},
 		{"event unchanged", unchanged},
 		{"refused for now", refusedForNow},
 		{"refused for good", refusedForGood},
