@@ -121,6 +121,11 @@ type QuarantineLimits struct {
 
 // Queue is one receiver's queue.
 type Queue interface {
+	DeadLetters
+	Events
+	Transfers
+	Quarantine
+
 	// Append stores an event for the named sinks; no sinks at all is allowed (the
 	// event is finished at once). It returns after the sync. It keeps no reference
 	// to e or e.Body. ctx bounds the wait of the caller only: on its end the
@@ -192,6 +197,9 @@ type Stats struct {
 	// Quarantined and QuarantinedBytes count the requests that are kept although
 	// they failed verification.
 	Quarantined, QuarantinedBytes int64
+	// QuarantineMissed counts the requests that were not kept since the queue was
+	// opened, because too many waited to be written or they were too large.
+	QuarantineMissed int64
 	// FreeBytes is how many bytes may be written before Append returns ErrNoSpace;
 	// -1 if that is not known.
 	FreeBytes int64

@@ -60,21 +60,42 @@ func (q *Queue) appendOnce(ctx context.Context, e *event.Event, id identity, sin
 	return outcome, nil
 }
 
-// group is the events that are written by one commit and synced together.
+// group is what is written by one commit and synced together: the events that
+// gather for it, or what a control adds to it.
 type group struct {
 	batch *pebble.Batch
 	done  chan struct{} // closed after the sync
 	err   error         // why not; may be read when done is closed
 	first uint64
-	last  uint64
+	last  uint64 // less than first as long as no sequence was given away
 	size  tally
-	adds  []addition
+	// oldest and newest bound when the events were received.
+	oldest, newest int64
+	adds           []addition
 }
 
-// addition is what a group holds for one sink.
+// addition is what a group changes for one sink.
 type addition struct {
 	sink *sink
-	size tally
+	// queued is the new deliveries, replayed and received those of them that are
+	// not of an event that came in.
+	queued, replayed, received tally
+	// dead is what another queue's dead letters add: they are accepted too.
+	dead tally
+	// letters is what is added to the counts of dead letters, or taken from them.
+	letters letters
+}
+
+// grown reports whether the group gave a sequence away.
+func (g *group) grown() bool { return g.last >= g.first }
+
+// wake wakes those who wait for the group's deliveries.
+func (g *group) wake() {
+	for i := range g.adds {
+		if a := &g.adds[i]; a.queued.n > 0 {
+			a.sink.wakeFor(a.queued.n)
+		}
+	}
 }
 
 // await waits for the sync, or for ctx.
@@ -127,15 +148,12 @@ func (q *Queue) add(r *record, id *identity, names []string) (*group, error) {
 	g := q.pendingGroup()
 	q.last++
 	if id != nil {
-		q.remember(g.batch, id)
+		q.memory.remember(g.batch, id)
 	}
-	op := g.batch.SetDeferred(eventKeyLen, size)
-	appendEventKey(op.Key[:0], q.last)
-	r.appendTo(op.Value[:0])
-	if err := op.Finish(); err != nil { // only of indexed batches
-		return nil, err
+	g.put(q.last, r, size)
+	for _, s := range targets {
+		g.of(s).queued.add(int64(size))
 	}
-	g.count(q.last, int64(size), targets)
 	return g, nil
 }
 
@@ -145,7 +163,12 @@ func (q *Queue) reserve(cost int64) error {
 	if !l.DropOldestDeadLetter && q.deadBytes.Load() >= l.DeadLetterCapacity {
 		return queue.ErrFull
 	}
-	if q.queued.Add(cost) > l.Capacity && cost > 0 {
+	return q.reserveQueued(cost)
+}
+
+// reserveQueued is reserve without regard to the dead letters.
+func (q *Queue) reserveQueued(cost int64) error {
+	if q.queued.Add(cost) > q.limits.Load().Capacity && cost > 0 {
 		q.queued.Add(-cost)
 		return errNoRoom
 	}
@@ -170,15 +193,27 @@ func (q *Queue) takeBatch() *pebble.Batch {
 	return q.db.NewBatch(pebble.WithInitialSizeBytes(batchInitial), pebble.WithMaxRetainedSizeBytes(batchRetained))
 }
 
-func (g *group) count(seq uint64, size int64, targets []*sink) {
-	g.last = seq
-	g.size.add(size)
-	for _, s := range targets {
-		i := slices.IndexFunc(g.adds, func(a addition) bool { return a.sink == s })
-		if i < 0 {
-			i = len(g.adds)
-			g.adds = append(g.adds, addition{sink: s})
-		}
-		g.adds[i].size.add(size)
+// put lays out an event's record in the batch itself.
+func (g *group) put(seq uint64, r *record, size int) {
+	op := g.batch.SetDeferred(eventKeyLen, size)
+	appendEventKey(op.Key[:0], seq)
+	r.appendTo(op.Value[:0])
+	_ = op.Finish() // fails only for indexed batches
+	received := nanos(r.e.ReceivedAt)
+	if g.size.n == 0 {
+		g.oldest, g.newest = received, received
 	}
+	g.oldest, g.newest = min(g.oldest, received), max(g.newest, received)
+	g.last = seq
+	g.size.add(int64(size))
+}
+
+// of returns what the group changes for a sink, to be added to.
+func (g *group) of(s *sink) *addition {
+	i := slices.IndexFunc(g.adds, func(a addition) bool { return a.sink == s })
+	if i < 0 {
+		i = len(g.adds)
+		g.adds = append(g.adds, addition{sink: s})
+	}
+	return &g.adds[i]
 }

@@ -19,6 +19,8 @@ const (
 	bucketAges = 2
 	// filterBudget bounds the bytes of all filters.
 	filterBudget = 16 << 20
+	// receivedBudget is the same for the filters of transfers.
+	receivedBudget = 2 << 20
 )
 
 // bucket is a run of dedup keys that are written under one prefix and deleted as
@@ -35,6 +37,8 @@ type bucket struct {
 // to the last one. Buckets are numbered, not dated, so that a clock that is set
 // back forgets nothing.
 type memory struct {
+	own, entries byte // the kinds of the record of the buckets, and of the keys in them
+
 	buckets []bucket
 	window  time.Duration // the longest that was asked for
 	budget  int           // how many bytes the filters may still grow by
@@ -112,35 +116,35 @@ func (m *memory) appendTo(b []byte) []byte {
 	return b
 }
 
-// parseMemory reads what was written when the last bucket began. What the buckets
-// hold is not known yet.
-func parseMemory(raw []byte) (memory, error) {
+// parse reads what was written when the last bucket began. What the buckets hold is
+// not known yet.
+func (m *memory) parse(raw []byte) error {
 	p := parser{b: raw}
 	p.version()
-	m := memory{window: time.Duration(p.uvarint(1<<63 - 1)), budget: filterBudget}
+	m.window = time.Duration(p.uvarint(1<<63 - 1))
 	for n := p.uvarint(uint64(len(p.b))); n > 0 && p.err == nil; n-- {
 		k := bucket{number: uint32(p.uvarint(1<<32 - 1)), started: p.int64()}
 		k.filter.unknown = true
 		m.buckets = append(m.buckets, k)
 	}
-	return m, p.end()
+	return p.end()
 }
 
-// remember writes an event's dedup key. The caller holds mu.
-func (q *Queue) remember(b *pebble.Batch, id *identity) {
+// remember writes a key. The caller holds the queue's mu.
+func (m *memory) remember(b *pebble.Batch, id *identity) {
 	oldest := uint32(0)
-	if len(q.memory.buckets) > 0 {
-		oldest = q.memory.buckets[0].number
+	if len(m.buckets) > 0 {
+		oldest = m.buckets[0].number
 	}
-	if q.memory.turn(id.at, id.window) {
-		_ = b.Set([]byte{kindMemory}, q.memory.appendTo(nil), nil) // fails only for indexed batches
-		if first := q.memory.buckets[0].number; oldest != 0 && first != oldest {
-			_ = b.DeleteRange(appendBucketKey(nil, oldest), appendBucketKey(nil, first), nil)
+	if m.turn(id.at, id.window) {
+		_ = b.Set([]byte{m.own}, m.appendTo(nil), nil) // fails only for indexed batches
+		if first := m.buckets[0].number; oldest != 0 && first != oldest {
+			_ = b.DeleteRange(appendBucketKey(nil, m.entries, oldest), appendBucketKey(nil, m.entries, first), nil)
 		}
 	}
-	q.memory.add(id.hash)
+	m.add(id.hash)
 	op := b.SetDeferred(dedupKeyLen, dedupValueLen)
-	appendDedupKey(op.Key[:0], q.memory.current().number, id.hash)
+	appendDedupKey(op.Key[:0], m.entries, m.current().number, id.hash)
 	v := binary.BigEndian.AppendUint64(op.Value[:0], uint64(id.at))
 	copy(v[8:dedupValueLen], id.digest[:])
 	_ = op.Finish()
@@ -185,7 +189,7 @@ func (m *memory) learnt(number uint32, f filter, keys int) {
 
 // learnBucket reads a bucket's keys, if there are at most most of them.
 func (q *Queue) learnBucket(ctx context.Context, number uint32, most int, budget *int) (f filter, keys int, ok bool) {
-	prefix := appendBucketKey(nil, number)
+	prefix := appendBucketKey(nil, kindDedup, number)
 	it, err := q.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
 		return f, 0, false

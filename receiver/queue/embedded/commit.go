@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 
@@ -11,22 +12,47 @@ import (
 
 // control is something that the committer does between two groups.
 type control struct {
-	sinks []string   // SetSinks
+	// sequences is how many sequences run may give away.
+	sequences int
+	// prepare is called with mu held when run is about to be: no event of a later
+	// group has been admitted yet. nil means nothing.
+	prepare func()
+	// run does it, by the committer: it checks whether it can be done, and if so
+	// writes into the group's batch and counts in the group. What it returns is an
+	// error of the one who asked; then it must have changed nothing.
+	run func(*group) error
+	// finish is called when it is synced. nil means nothing.
+	finish func()
+
+	group *group
+	err   error
 	done  chan error // gets one value, after the sync
 }
 
 // control has the committer do c, and waits for it.
-func (q *Queue) control(c *control) error {
+func (q *Queue) control(ctx context.Context, c *control) error {
+	if err := q.submit(c); err != nil {
+		return err
+	}
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the sync: %w", context.Cause(ctx))
+	}
+}
+
+// submit has the committer do c. It does it, whoever waits for it or not.
+func (q *Queue) submit(c *control) error {
 	c.done = make(chan error, 1)
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.closed {
-		q.mu.Unlock()
 		return queue.ErrClosed
 	}
 	q.controls = append(q.controls, c)
-	q.mu.Unlock()
 	q.signal()
-	return <-c.done
+	return nil
 }
 
 // work is what one turn of the committer has to do.
@@ -68,17 +94,19 @@ func (q *Queue) takeWork() (work, bool) {
 		return w, false
 	}
 	q.pending, q.controls, q.flushDue = nil, nil, false
-	w.totals = totals{last: q.last}
 	if w.group != nil {
 		w.batch = w.group.batch
 	} else {
 		w.batch = q.takeBatch()
 	}
-	if q.failed() == nil {
-		for _, c := range w.controls {
-			q.unlist(c.sinks)
+	for _, c := range w.controls {
+		c.group = &group{batch: w.batch, first: q.last + 1, last: q.last}
+		q.last += uint64(c.sequences)
+		if c.prepare != nil && q.failed() == nil {
+			c.prepare()
 		}
 	}
+	w.totals = totals{last: q.last}
 	return w, true
 }
 
@@ -88,26 +116,33 @@ func (q *Queue) turn(w *work) {
 	if err == nil {
 		err = q.write(w)
 	}
+	if err == nil {
+		q.synced.Store(w.totals.last)
+	}
 	if g := w.group; g != nil {
 		g.err = err
-		if err == nil {
-			q.synced.Store(g.last)
-		}
 		close(g.done)
-		for _, a := range g.adds {
-			a.sink.wakeFor(a.size.n)
-		}
+		g.wake()
 	}
 	for _, c := range w.controls {
-		if err == nil {
-			q.list(c.sinks)
-		}
-		c.done <- err
+		c.end(err)
 	}
 	q.settle(err)
 	if err == nil {
 		q.giveBack(w.batch)
 	}
+}
+
+// end tells whoever asked for c what became of it. err is why nothing was written.
+func (c *control) end(err error) {
+	switch {
+	case err != nil:
+		c.err = err
+	case c.err == nil && c.finish != nil:
+		c.finish()
+	}
+	c.done <- c.err
+	c.group.wake()
 }
 
 // write fills the batch and commits it. A failure is final: the commit may be on
@@ -139,14 +174,22 @@ func (q *Queue) write(w *work) error {
 // follows from them and from what the sinks' consumers did.
 func (q *Queue) fill(w *work) {
 	if g := w.group; g != nil {
-		q.account(w.batch, g)
-		q.set(w.batch, append(q.keyBuf[:0], kindTotals), w.totals.appendTo(q.valBuf[:0]))
+		q.account(g)
 	}
+	grown := w.group != nil
 	for _, c := range w.controls {
-		q.applySinks(w.batch, c.sinks)
+		if c.err = c.run(c.group); c.err == nil {
+			q.account(c.group)
+			grown = grown || c.group.grown()
+		}
+	}
+	if grown {
+		q.set(w.batch, append(q.keyBuf[:0], kindTotals), w.totals.appendTo(q.valBuf[:0]))
 	}
 	q.flushSet.Store(false)
 	q.dropLetters(w.batch)
+	clear(q.ended)
+	q.writeIsolated(w.batch)
 	for _, s := range *q.sinks.Load() {
 		q.drain(w.batch, s)
 	}
@@ -155,14 +198,20 @@ func (q *Queue) fill(w *work) {
 }
 
 // account enters a group into the ledgers and the chunks.
-func (q *Queue) account(b *pebble.Batch, g *group) {
-	for _, a := range g.adds {
-		a.sink.accept(a.size, g.last)
+func (q *Queue) account(g *group) {
+	for i := range g.adds {
+		a := &g.adds[i]
+		a.sink.accept(a, g.last)
+		q.deadBytes.Add(a.letters.kept.bytes)
 	}
-	q.covered.Store(g.last)
-	q.events.Add(g.size.n)
-	q.bytes.Add(g.size.bytes)
-	q.extendChunk(b, g)
+	if g.grown() {
+		q.covered.Store(g.last)
+	}
+	if g.size.n > 0 {
+		q.events.Add(g.size.n)
+		q.bytes.Add(g.size.bytes)
+		q.extendChunk(g)
+	}
 }
 
 // set writes a key, and keeps the buffers for the next one.

@@ -67,7 +67,7 @@ func (q *Queue) recognise(r *record, id *identity) (queue.Outcome, error) {
 	id.at = q.now()
 	outcome := queue.Stored
 	for range maxSuffixes {
-		digest, known, err := q.lookup(id)
+		digest, known, err := q.lookup(&q.memory, id)
 		switch {
 		case err != nil:
 			return 0, fmt.Errorf("looking up whether the event is known: %w", err)
@@ -85,14 +85,14 @@ func (q *Queue) recognise(r *record, id *identity) (queue.Outcome, error) {
 }
 
 // lookup returns the digest of the body that came with the key within the window.
-func (q *Queue) lookup(id *identity) (digest [digestLen]byte, known bool, err error) {
+func (q *Queue) lookup(m *memory, id *identity) (digest [digestLen]byte, known bool, err error) {
 	var buf [32]uint32
 	q.mu.Lock()
-	candidates := q.memory.candidates(buf[:0], id.hash)
+	candidates := m.candidates(buf[:0], id.hash)
 	q.mu.Unlock()
 	for _, bucket := range candidates {
 		err = q.read(func() (err error) {
-			digest, known, err = q.lookupIn(bucket, id)
+			digest, known, err = q.lookupIn(m.entries, bucket, id)
 			return err
 		})
 		if known || err != nil {
@@ -102,9 +102,9 @@ func (q *Queue) lookup(id *identity) (digest [digestLen]byte, known bool, err er
 	return digest, known, err
 }
 
-func (q *Queue) lookupIn(bucket uint32, id *identity) (digest [digestLen]byte, known bool, err error) {
+func (q *Queue) lookupIn(kind byte, bucket uint32, id *identity) (digest [digestLen]byte, known bool, err error) {
 	var buf [dedupKeyLen]byte
-	v, closer, err := q.db.Get(appendDedupKey(buf[:0], bucket, id.hash))
+	v, closer, err := q.db.Get(appendDedupKey(buf[:0], kind, bucket, id.hash))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return digest, false, nil
 	}

@@ -22,13 +22,15 @@
 //
 //	v                      format version; a newer one is refused
 //	t                      totals: the last sequence
-//	b                      the buckets of dedup keys: number, when each began
+//	b, a                   the buckets of dedup keys, and of transfers: number, when each began
 //	s<name>                a sink's ordinal, for ever; records name sinks by ordinal
 //	c<ordinal 4>           a sink's state: ledger, position, holes
 //	r<ordinal 4><seq 8>    a delivery that has failed: attempts, when it is due, why
 //	x<ordinal 4><seq 8>    a dead letter, with a copy of the event's record
 //	k<first seq 8>         a chunk: a run of sequences that is trimmed as one
 //	d<bucket 4><key 17>    what an event is recognised by: time, digest of the body
+//	h<bucket 4><key 17>    what a transfer of another queue is recognised by: the same
+//	q<seq 8>               a request that failed verification; q alone is the last of those
 //	e<seq 8>               an event's record
 //
 // Numbers are big-endian, so keys sort as the numbers do. A table never holds
@@ -54,9 +56,9 @@
 // goroutine that brings an event does that, in memory; the committer writes it with
 // the state of the sink.
 //
-// What is queued is known by counting: accepted less delivered, dead and dropped.
-// All of these are written in the same batch as what changes them, so they are
-// exact after a crash, and Open reads no events.
+// What is queued is known by counting: accepted less delivered, dead, dropped and
+// handed over. All of these are written in the same batch as what changes them, so
+// they are exact after a crash, and Open reads no events.
 //
 // # Giving back space
 //
@@ -76,6 +78,19 @@
 // background; until then Append looks events up on disk. The value holds the time
 // and the body's digest, which makes the window exact, and tells a repetition from
 // another event with the same id.
+//
+// # What people and other queues do
+//
+// Replays, hand-over and the dropping of dead letters are controls (commit.go): the
+// committer does them between two groups. It looks first whether one can be done,
+// and writes nothing if not; what one writes is in the same batch as what follows
+// from it. A replay of a dead letter deletes that in the batch in which the copy of
+// its event is stored. What is received from another queue is recognised like an
+// event, in buckets of its own, because it is known for longer. Dead letters that are
+// received have a sequence without an event.
+//
+// Quarantine (quarantine.go) is written without a sync: nobody was told that it is
+// kept. Its bounds hold in memory, where the size and age of each request are known.
 //
 // # Damage
 //

@@ -107,12 +107,17 @@ func (q *Queue) dropOldest(b *pebble.Batch, l *queue.Limits) (dropped int, err e
 		if h == nil {
 			break
 		}
+		seq := lastSequence(h.it.Key())
+		if _, ended := q.ended[letterKey{h.sink.ordinal, seq}]; ended { // by this very turn
+			h.ok = h.it.Next()
+			continue
+		}
 		q.remove(b, append(q.keyBuf[:0], h.it.Key()...))
 		v := h.it.LazyValue()
 		size := int64(v.Len())
 		h.sink.uncountLetter(size)
 		q.deadBytes.Add(-size)
-		h.sink.firstLetter = lastSequence(h.it.Key()) + 1
+		h.sink.firstLetter = seq + 1
 		h.ok = h.it.Next()
 		dropped++
 	}

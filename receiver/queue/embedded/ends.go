@@ -36,21 +36,39 @@ func (s *sink) addRetry(it *item, wait int64, reason string) {
 	})
 }
 
-// handOver ends a delivery that is not leased as handed over, and reports whether
-// there was one.
-func (s *sink) handOver(seq uint64) (bool, error) {
-	if _, err := s.readUpTo(seq); err != nil {
-		return false, err
+// handOver ends a delivery as handed over, unless it is leased or has ended.
+func (s *sink) handOver(seq uint64) error {
+	if err := s.readUpTo(seq); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it := s.waiting(seq)
 	if it == nil {
-		return false, nil
+		return nil
 	}
+	s.beginBefore(seq)
 	s.takeOff(it)
 	s.end(it, &s.ledger.handedOver)
-	return true, nil
+	return nil
+}
+
+// beginBefore makes the deliveries before one in ready like those that were given
+// back: what is stored of a sink is a position, behind which nothing has ended. The
+// caller holds mu.
+func (s *sink) beginBefore(seq uint64) {
+	if _, found := slices.BinarySearchFunc(s.ready, seq, bySequence); !found {
+		return
+	}
+	for s.ready[0].seq < seq {
+		it := s.ready[0]
+		s.ready[0] = nil
+		s.ready = s.ready[1:]
+		if s.enterLane(it) {
+			s.holes[it.seq] = it
+			s.returned = append(s.returned, it)
+		}
+	}
 }
 
 // waiting returns a delivery in memory that is neither leased nor ended, or nil.
@@ -68,4 +86,3 @@ func (s *sink) waiting(seq uint64) *item {
 	}
 	return it
 }
-

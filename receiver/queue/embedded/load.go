@@ -26,7 +26,12 @@ func (q *Queue) load() error {
 	if err := q.loadTotals(); err != nil {
 		return err
 	}
-	if err := q.loadMemory(); err != nil {
+	for _, m := range []*memory{&q.memory, &q.received} {
+		if err := q.loadMemory(m); err != nil {
+			return err
+		}
+	}
+	if err := q.loadIsolated(); err != nil {
 		return err
 	}
 	if err := q.loadSinks(); err != nil {
@@ -67,13 +72,13 @@ func (q *Queue) loadTotals() error {
 	return nil
 }
 
-func (q *Queue) loadMemory() error {
-	raw, err := q.get([]byte{kindMemory})
+func (q *Queue) loadMemory(m *memory) error {
+	raw, err := q.get([]byte{m.own})
 	if err != nil || raw == nil {
 		return err
 	}
-	if q.memory, err = parseMemory(raw); err != nil {
-		return fmt.Errorf("reading the buckets of dedup keys: %w", err)
+	if err := m.parse(raw); err != nil {
+		return fmt.Errorf("reading the buckets of keys: %w", err)
 	}
 	return nil
 }

@@ -134,46 +134,21 @@ func TestDamagedRecords(t *testing.T) {
 	if s.Accepted != 10 || s.Delivered != 7 || s.Dead != 1 || s.Dropped != 2 || s.Queued != 0 || s.QueuedBytes > 8 || st.Unreadable != 2 {
 		t.Errorf("stats = %+v", st)
 	}
-	letters, err := q.DeadLetters("app", 0, 10)
-	if err != nil || len(letters) != 1 || letters[0].Sequence != 3 || letters[0].Event != nil {
-		t.Errorf("DeadLetters = %+v, %v", letters, err)
+	if l := deadLetters(t, q); len(l) != 1 || l[0].Sequence != 3 || l[0].Event != nil {
+		t.Errorf("DeadLetters = %+v", l)
 	}
 }
 
-func TestDeadLetters(t *testing.T) {
-	now := time.Unix(1700000000, 0).UTC()
-	q, c := ready(t, embedded.Options{Dir: t.TempDir(), Now: func() time.Time { return now }})
-	for i := range 5 {
-		store(t, q, newEvent(fmt.Sprint("e", i)), byID, queue.Stored)
-		d := lease(t, c)
-		c.Nack(d, time.Time{}, "first")
-		c.DeadLetter(lease(t, c), "410 Gone", []byte("no such hook"))
+func deadLetters(t *testing.T, q *embedded.Queue) (all []*queue.DeadLetter) {
+	t.Helper()
+	err := q.DeadLetters(queue.DeadLetterID{}, func(l *queue.DeadLetter) bool {
+		all = append(all, l)
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	list := func(after uint64, limit int) (ids []string) {
-		t.Helper()
-		letters, err := q.DeadLetters("app", after, limit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, l := range letters {
-			ids = append(ids, l.Event.ID)
-		}
-		return ids
-	}
-	if diff := cmp.Diff([]string{"e0", "e1"}, list(0, 2)); diff != "" {
-		t.Errorf("first page (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"e2", "e3", "e4"}, list(2, 100)); diff != "" {
-		t.Errorf("second page (-want +got):\n%s", diff)
-	}
-	letters, _ := q.DeadLetters("app", 4, 1)
-	want := []embedded.DeadLetter{{Sink: "app", Sequence: 5, Event: newEvent("e4"), Attempts: 1, Reason: "410 Gone", Answer: []byte("no such hook"), DeadAt: now}}
-	if diff := cmp.Diff(want, letters); diff != "" {
-		t.Errorf("dead letter (-want +got):\n%s", diff)
-	}
-	if _, err := q.DeadLetters("nobody", 0, 1); err == nil {
-		t.Error("dead letters of an unknown sink")
-	}
+	return all
 }
 
 // clock is one that a test sets.

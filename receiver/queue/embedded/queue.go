@@ -42,6 +42,9 @@ type Queue struct {
 	background sync.WaitGroup // ends with stop
 	stop       context.CancelFunc
 
+	quarantine quarantine
+	unisolated atomic.Int64 // requests that were not put into quarantine
+
 	shedding sync.Mutex // held by whoever drops deliveries to make room
 
 	failure  atomic.Pointer[error]
@@ -61,8 +64,9 @@ type Queue struct {
 	closed   bool
 	pending  *group // what the next commit writes
 	spare    *pebble.Batch
-	last     uint64 // the last sequence given away
-	memory   memory
+	last     uint64           // the last sequence given away
+	memory   memory           // of events
+	received memory           // of transfers
 	byName   map[string]*sink // the sinks that are listed
 	controls []*control
 	flushDue bool
@@ -74,7 +78,8 @@ type Queue struct {
 	trimmed   int      // how many of chunks are trimmed
 	freed     int64    // bytes trimmed from freedFrom on, not given back yet
 	freedFrom uint64
-	changed   map[*chunk]struct{} // trimmed ones to be written again
+	changed   map[*chunk]struct{}    // trimmed ones to be written again
+	ended     map[letterKey]struct{} // dead letters that this turn deletes
 	keyBuf    []byte
 	valBuf    []byte
 }
@@ -89,11 +94,13 @@ func Open(opts Options) (*Queue, error) {
 		stopped: make(chan struct{}),
 		byName:  make(map[string]*sink),
 		changed: make(map[*chunk]struct{}),
+		ended:   make(map[letterKey]struct{}),
 	}
 	q.limits.Store(&q.opts.Limits)
 	q.sinks.Store(new([]*sink))
 	q.inflight.init()
-	q.memory.budget = filterBudget
+	q.memory = memory{own: kindMemory, entries: kindDedup, budget: filterBudget}
+	q.received = memory{own: kindReceivedMemory, entries: kindReceived, budget: receivedBudget}
 	q.reclaimer.wake = make(chan struct{}, 1)
 	if err := q.open(); err != nil {
 		return nil, fmt.Errorf("opening queue in %q: %w", opts.Dir, err)
@@ -102,6 +109,8 @@ func Open(opts Options) (*Queue, error) {
 	q.flush.Stop()
 	q.trimTimer = time.AfterFunc(time.Hour, q.trimNow)
 	q.trimTimer.Stop()
+	q.quarantine.timer = time.AfterFunc(time.Hour, q.reviewIsolated)
+	q.quarantine.timer.Stop()
 	q.orderSinks()
 	ctx, stop := context.WithCancel(context.Background())
 	q.stop = stop
@@ -155,6 +164,7 @@ func (q *Queue) shut() error {
 	q.reading.Lock() // for ever: nobody may read from here on
 	q.flush.Stop()
 	q.trimTimer.Stop()
+	q.quarantine.timer.Stop()
 	err := errors.Join(q.failed(), q.db.Close(), q.lock.Close())
 	if err != nil {
 		return fmt.Errorf("closing queue: %w", err)
@@ -210,7 +220,15 @@ func (q *Queue) orderSinks() {
 
 // SetSinks says which sinks there are. It returns when that is on disk.
 func (q *Queue) SetSinks(names []string) error {
-	if err := q.control(&control{sinks: names}); err != nil {
+	err := q.control(context.Background(), &control{
+		prepare: func() { q.unlist(names) },
+		run: func(g *group) error {
+			q.applySinks(g.batch, names)
+			return nil
+		},
+		finish: func() { q.list(names) },
+	})
+	if err != nil {
 		return fmt.Errorf("setting sinks: %w", err)
 	}
 	return nil
@@ -240,6 +258,8 @@ func (q *Queue) Stats() queue.Stats {
 		Unreadable:         q.unreadable.Load(),
 		Sinks:              make(map[string]queue.SinkStats),
 	}
+	st.Quarantined, st.QuarantinedBytes = q.quarantine.count()
+	st.QuarantineMissed = q.unisolated.Load()
 	for _, s := range *q.sinks.Load() {
 		ss := s.stats()
 		st.QueuedBytes += ss.QueuedBytes

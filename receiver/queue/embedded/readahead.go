@@ -23,17 +23,17 @@ func (s *sink) readAhead() error {
 }
 
 // readUpTo reads deliveries into ready until all up to and with sequence last are
-// there, and reports whether they are.
-func (s *sink) readUpTo(last uint64) (bool, error) {
+// there, as far as they are synced.
+func (s *sink) readUpTo(last uint64) error {
 	for {
 		s.mu.Lock()
 		done := s.read > last || !s.active || s.closed
 		s.mu.Unlock()
 		if done {
-			return true, nil
+			return nil
 		}
 		if more, err := s.readOn(true); err != nil || !more {
-			return false, err
+			return err
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/fairlead-dev/fairlead/receiver/event"
+	"github.com/fairlead-dev/fairlead/receiver/queue"
 )
 
 func encode(e *event.Event, ordinals ...uint32) []byte {
@@ -113,6 +114,7 @@ func FuzzState(f *testing.F) {
 	f.Add(ch.appendTo(nil))
 	f.Add((&totals{last: 9}).appendTo(nil))
 	f.Add((&memory{window: time.Minute, buckets: []bucket{{number: 2, started: 5}, {number: 3, started: 9}}}).appendTo(nil))
+	f.Add(appendIsolated(nil, &queue.Quarantined{ReceivedAt: time.Unix(5, 0), Source: "192.0.2.1", Path: "/", Headers: sample.Headers, Body: []byte("x")}, 7))
 	f.Add(appendDeadLetter(nil, 3, 4, "reason", []byte("answer"), encode(&sample, 1)))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if v, err := parseSinkState(raw); err == nil {
@@ -131,8 +133,13 @@ func FuzzState(f *testing.F) {
 			again, err := parseTotals(v.appendTo(nil))
 			check(t, v, again, err)
 		}
-		if v, err := parseMemory(raw); err == nil {
-			again, err := parseMemory(v.appendTo(nil))
+		var m, again memory
+		if err := m.parse(raw); err == nil {
+			err := again.parse(m.appendTo(nil))
+			check(t, &m, &again, err)
+		}
+		if v, err := parseIsolated(1, raw); err == nil {
+			again, err := parseIsolated(1, appendIsolated(nil, v, isolatedAt(raw)))
 			check(t, v, again, err)
 		}
 		if v, err := parseDeadLetter(raw); err == nil && len(v.Reason) > len(raw) {

@@ -202,12 +202,18 @@ func (s *sink) close() {
 	s.signal(len(s.waiters))
 }
 
-// accept enters a group's deliveries, which may be leased when they are synced.
-func (s *sink) accept(t tally, last uint64) {
+// accept enters what a group changes. Its deliveries may be leased when they are
+// synced.
+func (s *sink) accept(a *addition, last uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ledger.accepted.plus(t)
-	s.fresh.plus(t)
+	s.ledger.accepted.plus(a.queued)
+	s.ledger.accepted.plus(a.dead)
+	s.ledger.dead.plus(a.dead)
+	s.ledger.replayed.plus(a.replayed)
+	s.ledger.received.plus(a.received)
+	s.letters.plus(&a.letters)
+	s.fresh.plus(a.queued)
 	s.upto, s.dirty = last, true
 }
 

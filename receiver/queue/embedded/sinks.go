@@ -42,16 +42,24 @@ func (q *Queue) applySinks(b *pebble.Batch, names []string) {
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(s *sink) bool { return s.name == name })
 		if i < 0 {
-			s := newSink(q, name, nextOrdinal(all))
-			q.set(b, append(append(q.keyBuf[:0], kindSinkName), name...), binary.BigEndian.AppendUint32(q.valBuf[:0], s.ordinal))
-			i, all = len(all), append(slices.Clip(all), s)
+			q.addSink(b, name)
+			i, all = len(all), *q.sinks.Load()
 		}
 		all[i].begin(q.covered.Load() + 1)
 	}
-	q.sinks.Store(&all)
 	if retired {
 		q.reviewLeft(b)
 	}
+}
+
+// addSink gives a sink an ordinal. It is not active.
+func (q *Queue) addSink(b *pebble.Batch, name string) *sink {
+	all := *q.sinks.Load()
+	s := newSink(q, name, nextOrdinal(all))
+	q.set(b, append(append(q.keyBuf[:0], kindSinkName), name...), binary.BigEndian.AppendUint32(q.valBuf[:0], s.ordinal))
+	all = append(slices.Clip(all), s)
+	q.sinks.Store(&all)
+	return s
 }
 
 // nextOrdinal returns one that was never used. all is in order of ordinals.

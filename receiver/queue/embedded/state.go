@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/fairlead-dev/fairlead/receiver/event"
+	"github.com/fairlead-dev/fairlead/receiver/queue"
 )
 
 // stateVersion begins every stored value that is not an event. Those of the first
@@ -54,6 +55,13 @@ func (l *ledger) queued() tally {
 type letters struct {
 	kept                          tally
 	dropped, replayed, handedOver int64
+}
+
+func (l *letters) plus(o *letters) {
+	l.kept.plus(o.kept)
+	l.dropped += o.dropped
+	l.replayed += o.replayed
+	l.handedOver += o.handedOver
 }
 
 // sinkState is what is stored of a sink. Every delivery before next is finished,
@@ -157,9 +165,12 @@ func parseRetry(raw []byte) (retry, error) {
 type chunk struct {
 	first, last uint64
 	size        tally
-	from, to    int64 // when the first and the last event came
-	trimmed     bool
-	left        map[uint64]int64 // what is left, with its size; of a trimmed chunk
+	from, to    int64 // when the first and the last event was stored
+	// oldest and newest bound when the events were received, which is before that:
+	// long before for those of replays and of other queues.
+	oldest, newest int64
+	trimmed        bool
+	left           map[uint64]int64 // what is left, with its size; of a trimmed chunk
 }
 
 func (c *chunk) appendTo(b []byte) []byte {
@@ -174,19 +185,22 @@ func (c *chunk) appendTo(b []byte) []byte {
 		b = binary.AppendVarint(binary.AppendUvarint(b, seq-prev), c.left[seq])
 		prev = seq
 	}
-	return b
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, uint64(c.oldest)), uint64(c.newest))
 }
 
 func parseChunk(first uint64, raw []byte) (*chunk, error) {
 	p := parser{b: raw}
-	p.version()
-	c := &chunk{first: first, trimmed: p.byte() != 0, last: p.uvarint(math.MaxUint64)}
+	v := p.version()
+	c := &chunk{first: first, oldest: math.MinInt64, newest: math.MaxInt64, trimmed: p.byte() != 0, last: p.uvarint(math.MaxUint64)}
 	c.size = tally{n: p.varint(), bytes: p.varint()}
 	c.from, c.to = p.int64(), p.int64()
 	prev := first
 	for n := p.uvarint(uint64(len(p.b))); n > 0 && p.err == nil; n-- {
 		prev += p.uvarint(math.MaxUint64 - prev)
 		c.keep(prev, p.varint())
+	}
+	if v != firstStateVersion {
+		c.oldest, c.newest = p.int64(), p.int64()
 	}
 	return c, p.end()
 }
@@ -224,13 +238,13 @@ func appendDeadLetter(b []byte, attempts int, deadAt int64, reason string, answe
 	return append(b, raw...)
 }
 
-func parseDeadLetter(raw []byte) (DeadLetter, error) {
+func parseDeadLetter(raw []byte) (queue.DeadLetter, error) {
 	p := parser{b: raw}
 	p.version()
-	d := DeadLetter{Attempts: int(p.uvarint(math.MaxInt32)), DeadAt: instant(p.int64())}
+	d := queue.DeadLetter{Attempts: int(p.uvarint(math.MaxInt32)), DeadAt: instant(p.int64())}
 	d.Reason, d.Answer = string(p.bytes()), slices.Clone(p.bytes())
 	if p.err != nil {
-		return DeadLetter{}, p.err
+		return queue.DeadLetter{}, p.err
 	}
 	e := new(event.Event)
 	if err := decodeRecordInto(e, slices.Clone(p.b)); err == nil {

@@ -21,16 +21,17 @@ const (
 )
 
 // extendChunk enters a group into the newest chunk, or into a new one.
-func (q *Queue) extendChunk(b *pebble.Batch, g *group) {
+func (q *Queue) extendChunk(g *group) {
 	now := q.now()
 	c := q.newestChunk(now)
 	if c == nil {
-		c = &chunk{first: g.first, from: now, to: now}
+		c = &chunk{first: g.first, from: now, to: now, oldest: g.oldest, newest: g.newest}
 		q.chunks = append(q.chunks, c)
 	}
 	c.last, c.to = g.last, max(c.to, now)
+	c.oldest, c.newest = min(c.oldest, g.oldest), max(c.newest, g.newest)
 	c.size.plus(g.size)
-	q.writeChunk(b, c)
+	q.writeChunk(g.batch, c)
 }
 
 // newestChunk returns the chunk that a group may be added to, or nil.
