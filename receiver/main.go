@@ -28,8 +28,8 @@ import (
 var version = "devel"
 
 type flags struct {
-	config, secrets, data, queueType, listen, telemetry, level string
-	allowLoopback, version                                     bool
+	config, secrets, data, queueType, listen, telemetry, admin, level string
+	allowLoopback, version                                            bool
 }
 
 func main() {
@@ -54,6 +54,7 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	fs.StringVar(&f.queueType, "queue-type", "Ephemeral", "`type` of the queue, shown on /statusz: Ephemeral or Persistent")
 	fs.StringVar(&f.listen, "listen", ":8080", "`address` that takes webhooks")
 	fs.StringVar(&f.telemetry, "telemetry-listen", ":9090", "`address` of /healthz, /readyz, /metrics and /statusz")
+	fs.StringVar(&f.admin, "admin-listen", "127.0.0.1:8081", "`address` of the admin API, on loopback; empty for none")
 	fs.StringVar(&f.level, "log-level", "info", "`level` of the log: debug, info, warn or error")
 	fs.BoolVar(&f.allowLoopback, "allow-loopback-sinks", false, "let sinks be on this machine; for trying out only")
 	fs.BoolVar(&f.version, "version", false, "print the version and exit")
@@ -92,6 +93,10 @@ func serve(ctx context.Context, f flags, stdout io.Writer, log *slog.Logger) err
 	if err != nil {
 		return errors.Join(fmt.Errorf("listening for telemetry: %w", err), webhooks.Close())
 	}
+	admin, err := listenAdmin(f.admin)
+	if err != nil {
+		return errors.Join(err, webhooks.Close(), telemetry.Close())
+	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r, err := server.Open(server.Options{
@@ -100,14 +105,44 @@ func serve(ctx context.Context, f flags, stdout io.Writer, log *slog.Logger) err
 		AllowLoopback: f.allowLoopback, DenyAddrs: denied(os.Getenv), Fatal: server.DiskFailed(log, os.Exit),
 	})
 	if err != nil {
-		return errors.Join(err, webhooks.Close(), telemetry.Close())
+		return errors.Join(err, webhooks.Close(), telemetry.Close(), closeAdmin(admin))
 	}
 	return server.Serve(ctx, server.ServeOptions{
-		Webhooks: webhooks, Telemetry: telemetry, Receivers: []*server.Receiver{r}, Gatherer: reg, Logger: log, Version: version, Now: time.Now,
+		Webhooks: webhooks, Telemetry: telemetry, Admin: admin, Receivers: []*server.Receiver{r}, Gatherer: reg, Logger: log, Version: version, Now: time.Now,
 		Ready: func() {
-			log.Info("Serving", "version", version, "webhooks", webhooks.Addr().String(), "telemetry", telemetry.Addr().String())
+			log.Info("Serving", "version", version, "webhooks", webhooks.Addr().String(), "telemetry", telemetry.Addr().String(), "admin", addr(admin))
 		},
 	})
+}
+
+// listenAdmin listens for the admin API: on loopback alone, because whoever can
+// connect may order what he likes.
+func listenAdmin(address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening for the admin API: %w", err)
+	}
+	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
+		return nil, errors.Join(fmt.Errorf("--admin-listen=%s is not on loopback; choose an address like 127.0.0.1:8081, or none", address), l.Close())
+	}
+	return l, nil
+}
+
+func addr(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}
+
+func closeAdmin(l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	return l.Close()
 }
 
 // denied lists what no sink may resolve to: the API server's Service, and this

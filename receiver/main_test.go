@@ -41,7 +41,7 @@ func spawn(t *testing.T, dir string) *child {
 	t.Helper()
 	c := &child{t: t, cmd: exec.CommandContext(context.Background(), os.Args[0],
 		"--config", filepath.Join(dir, "config", "config.yaml"), "--secrets-dir", filepath.Join(dir, "secrets"), "--data-dir", filepath.Join(dir, "data"),
-		"--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--allow-loopback-sinks")}
+		"--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--allow-loopback-sinks")}
 	c.cmd.Env = append(os.Environ(), asReceiver+"=1")
 	var err error
 	if c.output, err = c.cmd.StderrPipe(); err != nil {

@@ -41,7 +41,8 @@ const runExample = `  # Serve a manifest, and send it an event from a second ter
   fairlead run -f config/samples/stream-chat.yaml
   fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt
 
-  # Look at what holds, and at the metrics.
+  # Look at what is queued, at what holds, and at the metrics.
+  fairlead queue status
   curl http://127.0.0.1:8081/statusz
   curl http://127.0.0.1:8081/metrics`
 
@@ -67,7 +68,7 @@ func newRun() *cobra.Command {
 	}
 	cmd.Flags().StringArrayVarP(&f.files, "file", "f", nil, "file, directory, or - for standard input; may be repeated")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address that takes webhooks")
-	cmd.Flags().StringVar(&f.admin, "admin", "127.0.0.1:8081", "address of /healthz, /readyz, /metrics and /statusz")
+	cmd.Flags().StringVar(&f.admin, "admin", "127.0.0.1:8081", "address of /healthz, /readyz, /metrics, /statusz and, on loopback, the admin API")
 	cmd.Flags().StringVar(&f.data, "data-dir", "fairlead-data", "directory of the queues; made if it is missing")
 	cmd.Flags().StringVar(&f.secrets, "secrets-dir", "", "directory with a directory of files for each Secret that the manifests lack")
 	cmd.Flags().StringVar(&f.level, "log-level", "info", "debug, info, warn or error")

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fairlead-dev/fairlead/receiver/dispatch"
 	"github.com/fairlead-dev/fairlead/receiver/intake"
 )
 
@@ -36,6 +37,8 @@ type Metrics struct {
 	attemptSeconds  *prometheus.HistogramVec
 	deliverySeconds *prometheus.HistogramVec
 	deadLetters     *prometheus.CounterVec
+	breakers        *prometheus.GaugeVec
+	breakersOpened  *prometheus.CounterVec
 	configLoads     *prometheus.CounterVec
 	generation      prometheus.Gauge
 
@@ -64,7 +67,10 @@ func NewMetrics() *Metrics {
 		deliverySeconds: histogram("delivery_duration_seconds", "Time from an event's receipt to its delivery.",
 			deliveryBuckets, "sink"),
 		deadLetters: counter("dead_letters_total", "Deliveries that became dead letters, by sink and reason.", "sink", "reason"),
-		configLoads: counter("config_loads_total", "Loads of configuration and secrets that changed something, by result.", "result"),
+		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "sink_breaker",
+			Help: "State of a sink's circuit breaker: 1 for the one that it is in of closed, open and half-open."}, []string{"sink", "state"}),
+		breakersOpened: counter("sink_breaker_opened_total", "How often a sink's circuit breaker opened, after a failed probe included.", "sink"),
+		configLoads:    counter("config_loads_total", "Loads of configuration and secrets that changed something, by result.", "result"),
 		generation: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "config_generation",
 			Help: "Generation of the endpoint whose configuration is in use."}),
 	}
@@ -81,7 +87,7 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 // Register adds the metrics to a registry.
 func (m *Metrics) Register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{m.requests, m.requestSeconds, m.appendSeconds, m.entries, m.ignored, m.unlisted,
-		m.misrouted, m.conflicts, m.attempts, m.attemptSeconds, m.deliverySeconds, m.deadLetters, m.configLoads, m.generation} {
+		m.misrouted, m.conflicts, m.attempts, m.attemptSeconds, m.deliverySeconds, m.deadLetters, m.breakers, m.breakersOpened, m.configLoads, m.generation} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -140,6 +146,20 @@ func (m *Metrics) Delivered(sink string, sinceReceived time.Duration) {
 
 // Dead implements dispatch.Observer.
 func (m *Metrics) Dead(sink, reason string) { m.deadLetters.WithLabelValues(sink, reason).Inc() }
+
+// Breaker implements dispatch.Observer.
+func (m *Metrics) Breaker(sink string, state dispatch.Breaker) {
+	if state == dispatch.Open {
+		m.breakersOpened.WithLabelValues(sink).Inc()
+	}
+	for _, s := range []dispatch.Breaker{dispatch.Closed, dispatch.Open, dispatch.HalfOpen} {
+		if state == "" {
+			m.breakers.DeleteLabelValues(sink, string(s))
+			continue
+		}
+		m.breakers.WithLabelValues(sink, string(s)).Set(float64(one(s == state)))
+	}
+}
 
 // ConfigLoaded counts a change of configuration or secrets.
 func (m *Metrics) ConfigLoaded(generation int64) {

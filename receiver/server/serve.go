@@ -36,6 +36,9 @@ type ServeOptions struct {
 	Webhooks net.Listener
 	// Telemetry takes probes and scrapes.
 	Telemetry net.Listener
+	// Admin takes what people ask and order: a listener on loopback, or that of
+	// Telemetry, which then serves both. Nil means that there is no admin API.
+	Admin     net.Listener
 	Receivers []*Receiver
 	Gatherer  prometheus.Gatherer
 	Logger    *slog.Logger
@@ -59,10 +62,13 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	o.ReadTimeout = cmp.Or(o.ReadTimeout, readTimeout)
 	s := &process{o: o, started: o.Now()}
 	webhooks := s.webhooks()
-	telemetry := s.telemetry()
-	failed := make(chan error, 2)
+	telemetry, local := s.telemetry(), s.local(s.adminAPI())
+	failed := make(chan error, 3)
 	go func() { failed <- serve(webhooks, o.Webhooks) }()
 	go func() { failed <- serve(telemetry, o.Telemetry) }()
+	if o.Admin != nil && o.Admin != o.Telemetry {
+		go func() { failed <- serve(local, o.Admin) }()
+	}
 	if o.Ready != nil {
 		o.Ready()
 	}
@@ -71,7 +77,7 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	return errors.Join(err, s.stop(webhooks), telemetry.Close())
+	return errors.Join(err, s.stop(webhooks), local.Close(), telemetry.Close())
 }
 
 func serve(s *http.Server, l net.Listener) error {
@@ -105,8 +111,13 @@ func (s *process) telemetry() *http.Server {
 		},
 		Live: s.live,
 	})
-	return &http.Server{Handler: h, ReadTimeout: s.o.ReadTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug)}
+	if s.o.Admin != nil && s.o.Admin == s.o.Telemetry {
+		mux := http.NewServeMux()
+		mux.Handle("/", h)
+		mux.Handle("/v1/", s.adminAPI())
+		h = mux
+	}
+	return s.local(h)
 }
 
 func (s *process) live() error {

@@ -34,7 +34,7 @@ type Options struct {
 	// SecretsDir holds a directory for each Secret that the manifests lack; empty
 	// means that all are in the manifests.
 	SecretsDir string
-	// Listen and Admin take webhooks and telemetry. Run closes them.
+	// Listen takes webhooks; Admin telemetry and the admin API. Run closes them.
 	Listen, Admin net.Listener
 	// DataDir holds the queues, one directory for each endpoint.
 	DataDir string
@@ -82,7 +82,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		receivers = append(receivers, r.endpoints[key(e)].receiver)
 	}
 	return server.Serve(ctx, server.ServeOptions{
-		Webhooks: o.Listen, Telemetry: o.Admin, Receivers: receivers, Gatherer: reg, Logger: o.Logger, Version: o.Version,
+		Webhooks: o.Listen, Telemetry: o.Admin, Admin: o.Admin, Receivers: receivers, Gatherer: reg, Logger: o.Logger, Version: o.Version,
 		Now: time.Now, Hurry: o.Hurry, Ready: func() { o.Ready(resolved) },
 	})
 }
