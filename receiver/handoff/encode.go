@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/fairlead-dev/fairlead/receiver/event"
@@ -31,11 +32,12 @@ const format = 1
 // errBatch means that bytes are no batch.
 var errBatch = errors.New("malformed batch")
 
-// A batch is, after the format: the number of transfers, then for each of them
-// the event (id, hook, type, subject, time, content type, replay, each a text; the
-// provider's attempt; the time of receipt; the number of headers, and their names
-// and values; the body), and its deliveries: their number, and for each the sink,
-// the attempts, and 0, or 1 with the time of death, reason and answer.
+// A batch is, after the format: the number of transfers, then for each of them its
+// sequence; 0 if the event could not be read, which leaves dead letters only, or 1
+// and the event (id, hook, type, subject, time, content type, replay, each a text;
+// the provider's attempt; the time of receipt; the number of headers, and their
+// names and values; the body); and its deliveries: their number, and for each the
+// sink, the attempts, and 0, or 1 with the time of death, reason and answer.
 //
 // Numbers are unsigned varints; texts and bytes have their length in front; times
 // are 8 bytes, nanoseconds since 1970, the least number for no time.
@@ -43,7 +45,12 @@ func encode(batch []queue.Transfer) []byte {
 	b := []byte{format}
 	b = binary.AppendUvarint(b, uint64(len(batch)))
 	for i := range batch {
-		b = appendEvent(b, batch[i].Event)
+		b = binary.AppendUvarint(b, batch[i].Sequence)
+		if batch[i].Event == nil {
+			b = append(b, 0)
+		} else {
+			b = appendEvent(append(b, 1), batch[i].Event)
+		}
 		b = binary.AppendUvarint(b, uint64(len(batch[i].Deliveries)))
 		for _, d := range batch[i].Deliveries {
 			b = appendDelivery(b, d)
@@ -96,12 +103,15 @@ func appendTime(b []byte, t time.Time) []byte {
 
 // size is about how many bytes a transfer takes in a batch, and never less.
 func size(t *queue.Transfer) int {
-	n := 64 + len(t.Event.Body)
-	for _, s := range texts(t.Event) {
-		n += len(*s)
-	}
-	for _, h := range t.Event.Headers {
-		n += 8 + len(h.Name) + len(h.Value)
+	n := 80
+	if e := t.Event; e != nil {
+		n += len(e.Body)
+		for _, s := range texts(e) {
+			n += len(*s)
+		}
+		for _, h := range e.Headers {
+			n += 8 + len(h.Name) + len(h.Value)
+		}
 	}
 	for _, d := range t.Deliveries {
 		n += 24 + len(d.Sink)
@@ -140,15 +150,29 @@ type parser struct {
 func (p *parser) fail() { p.b, p.bad = nil, true }
 
 func (p *parser) transfer() queue.Transfer {
-	t := queue.Transfer{Event: p.event()}
-	n := p.number(maxDeliveries)
-	if n == 0 || t.Event.ID == "" {
-		p.fail()
+	t := queue.Transfer{Sequence: p.number(math.MaxUint64)}
+	if p.flag() {
+		t.Event = p.event()
 	}
-	for ; n > 0 && !p.bad; n-- {
+	for n := p.number(maxDeliveries); n > 0 && !p.bad; n-- {
 		t.Deliveries = append(t.Deliveries, p.delivery())
 	}
+	if !transferable(&t) {
+		p.fail()
+	}
 	return t
+}
+
+// transferable reports whether a transfer can go to another queue at all: without
+// an event, only dead letters can.
+func transferable(t *queue.Transfer) bool {
+	if len(t.Deliveries) == 0 || len(t.Deliveries) > maxDeliveries {
+		return false
+	}
+	if t.Event != nil {
+		return t.Event.ID != ""
+	}
+	return !slices.ContainsFunc(t.Deliveries, func(d queue.TransferDelivery) bool { return d.Dead == nil })
 }
 
 func (p *parser) event() *event.Event {
@@ -168,12 +192,8 @@ func (p *parser) event() *event.Event {
 
 func (p *parser) delivery() queue.TransferDelivery {
 	d := queue.TransferDelivery{Sink: string(p.bytes(maxText)), Attempts: int(p.number(math.MaxInt32))}
-	switch p.byte() {
-	case 0:
-	case 1:
+	if p.flag() {
 		d.Dead = &queue.Death{At: p.time(), Reason: string(p.bytes(maxReason)), Answer: p.bytes(maxAnswer)}
-	default:
-		p.fail()
 	}
 	if d.Sink == "" {
 		p.fail()
@@ -189,6 +209,15 @@ func (p *parser) byte() byte {
 	v := p.b[0]
 	p.b = p.b[1:]
 	return v
+}
+
+// flag reads 0 or 1.
+func (p *parser) flag() bool {
+	v := p.byte()
+	if v > 1 {
+		p.fail()
+	}
+	return v == 1
 }
 
 // number reads one of at most most.

@@ -18,7 +18,7 @@ func FuzzBatch(f *testing.F) {
 		Headers: []event.Header{{Name: "X-A", Value: "b"}}, ReceivedAt: time.Unix(1, 2).UTC(), Replay: "r", Body: []byte("{}")}
 	alive := []queue.TransferDelivery{{Sink: "app", Attempts: 3}, {Sink: "audit"}}
 	dead := []queue.TransferDelivery{{Sink: "app", Attempts: 20, Dead: &queue.Death{Reason: "attempts", Answer: []byte("no"), At: time.Unix(3, 4).UTC()}}}
-	for _, batch := range [][]queue.Transfer{nil, {{Event: e, Deliveries: alive}}, {{Event: e, Deliveries: dead}, {Event: &event.Event{ID: "x"}, Deliveries: alive}}} {
+	for _, batch := range [][]queue.Transfer{nil, {{Event: e, Deliveries: alive}}, {{Event: e, Deliveries: dead}, {Sequence: 9, Deliveries: dead}, {Event: &event.Event{ID: "x"}, Deliveries: alive}}} {
 		b := encode(batch)
 		f.Add(b)
 		f.Add(b[:len(b)-1])

@@ -32,6 +32,7 @@ type fake struct {
 	mu    sync.Mutex
 	left  []queue.Transfer
 	got   []queue.Transfer
+	known map[string]bool
 	sinks []string // those that are known; nil: all
 	err   func(batch []queue.Transfer) error
 }
@@ -82,15 +83,23 @@ func (f *fake) Receive(_ context.Context, batch []queue.Transfer) (int, error) {
 	}
 	n := 0
 	for _, t := range batch {
-		if !slices.ContainsFunc(f.got, func(o queue.Transfer) bool { return key(o) == key(t) }) {
-			f.got, n = append(f.got, t), n+1
+		if f.known[key(t)] {
+			continue
 		}
+		if f.known == nil {
+			f.known = map[string]bool{}
+		}
+		f.known[key(t)] = true
+		f.got, n = append(f.got, t), n+1
 	}
 	return n, nil
 }
 
 func key(t queue.Transfer) string {
-	s := t.Event.ID
+	s := fmt.Sprint(t.Sequence)
+	if t.Event != nil {
+		s = t.Event.ID
+	}
 	for _, d := range t.Deliveries {
 		s += " " + d.Sink
 	}
@@ -104,7 +113,11 @@ func (f *fake) ids(of func(*fake) []queue.Transfer) []string {
 	var out []string
 	for _, t := range of(f) {
 		for _, d := range t.Deliveries {
-			out = append(out, t.Event.ID+"@"+d.Sink)
+			id := "?"
+			if t.Event != nil {
+				id = t.Event.ID
+			}
+			out = append(out, id+"@"+d.Sink)
 		}
 	}
 	slices.Sort(out)

@@ -173,7 +173,7 @@ func (s *sender) pass(ctx context.Context) error {
 
 // add gathers a transfer, and offers what is gathered when it is enough.
 func (s *sender) add(ctx context.Context, t *queue.Transfer) error {
-	if t.Event == nil || len(t.Deliveries) == 0 || len(t.Deliveries) > maxDeliveries {
+	if !transferable(t) {
 		s.skipped++
 		return nil
 	}
