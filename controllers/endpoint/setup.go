@@ -13,7 +13,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -66,23 +65,21 @@ func Scheme() *runtime.Scheme {
 // only what has our label, with nothing in it that the operator does not read. No
 // namespaces stand for all.
 func CacheOptions(namespaces []string) cache.Options {
-	ours := labels.SelectorFromSet(labels.Set{desired.LabelManagedBy: desired.ManagedBy})
 	o := cache.Options{
 		// A read of a kind that is not watched is an error. Otherwise it would begin to
 		// watch it, and wait forever for one that has just gone from the cluster.
 		ReaderFailOnMissingInformer: true,
-		DefaultLabelSelector:        ours,
+		DefaultLabelSelector:        labels.SelectorFromSet(labels.Set{desired.LabelManagedBy: desired.ManagedBy}),
 		DefaultTransform:            trim,
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.WebhookEndpoint{}: {Label: labels.Everything()},
 			&v1alpha1.WebhookProvider{}: {Label: labels.Everything()},
-			&corev1.Pod{}:               {Label: ours, Transform: trimPod, UnsafeDisableDeepCopy: ptr.To(true)},
+			&corev1.Pod{}:               {UnsafeDisableDeepCopy: ptr.To(true)},
 		},
 	}
-	for _, obj := range children()[1:] { // they are only read, several of them by each reconcile
-		o.ByObject[obj] = cache.ByObject{Label: ours, Transform: trim, UnsafeDisableDeepCopy: ptr.To(true)}
+	for _, obj := range children() { // they are only read, several of them by each reconcile
+		o.ByObject[obj] = cache.ByObject{UnsafeDisableDeepCopy: ptr.To(true)}
 	}
-	o.ByObject[&corev1.ConfigMap{}] = cache.ByObject{Label: ours, Transform: trimConfigMap, UnsafeDisableDeepCopy: ptr.To(true)}
 	if len(namespaces) > 0 {
 		o.DefaultNamespaces = map[string]cache.Config{}
 		for _, n := range namespaces {
@@ -99,13 +96,24 @@ func children() []client.Object {
 		&networkingv1.NetworkPolicy{}, &networkingv1.Ingress{}, &policyv1.PodDisruptionBudget{}, &autoscalingv2.HorizontalPodAutoscaler{}}
 }
 
-// trim drops from an object what the operator does not read: which fields others
-// manage.
+// trim drops from an object what the operator does not read: of fields who else
+// manages them, of a pod all but where it is and how it fares, and of a ConfigMap
+// all but digests. A quarter of all that would be in memory is configurations, which
+// are compared, and nearly never read.
 func trim(obj any) (any, error) {
-	o, ok := obj.(client.Object)
-	if !ok {
-		return obj, nil // a tombstone
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		o.ManagedFields, o.Annotations, o.Spec = nil, nil, corev1.PodSpec{}
+	case *corev1.ConfigMap:
+		digestConfigMap(o)
+		trimManagers(o)
+	case client.Object: // and not a tombstone
+		trimManagers(o)
 	}
+	return obj, nil
+}
+
+func trimManagers(o client.Object) {
 	var own []metav1.ManagedFieldsEntry
 	for _, e := range o.GetManagedFields() {
 		if e.Manager == fieldOwner && e.Operation == metav1.ManagedFieldsOperationApply {
@@ -113,25 +121,6 @@ func trim(obj any) (any, error) {
 		}
 	}
 	o.SetManagedFields(own)
-	return o, nil
-}
-
-// trimConfigMap keeps of a ConfigMap only digests of what it holds: a quarter of
-// all that would be in memory is configurations, which are compared, and nearly
-// never read.
-func trimConfigMap(obj any) (any, error) {
-	if cm, ok := obj.(*corev1.ConfigMap); ok {
-		digestConfigMap(cm)
-	}
-	return trim(obj)
-}
-
-// trimPod keeps of a pod where it is and how it fares.
-func trimPod(obj any) (any, error) {
-	if p, ok := obj.(*corev1.Pod); ok {
-		p.ManagedFields, p.Annotations, p.Spec = nil, nil, corev1.PodSpec{}
-	}
-	return obj, nil
 }
 
 // Parts is what a Reconciler is made of besides a manager.
@@ -195,7 +184,7 @@ func (r *Reconciler) setup(ctx context.Context, mgr ctrl.Manager, bell *bell) er
 		if !r.kinds.present(gvk) {
 			continue
 		}
-		obj, err := r.watched(gvk)
+		obj, err := r.empty(gvk)
 		if err != nil {
 			return err
 		}
@@ -241,7 +230,7 @@ func (r *Reconciler) index(ctx context.Context, mgr ctrl.Manager) error {
 // there, and has every endpoint reconciled then.
 func (r *Reconciler) watchKinds(mgr ctrl.Manager, c controller.Controller, bell *bell) error {
 	r.kinds.appeared = func(ctx context.Context, gvk schema.GroupVersionKind) error {
-		obj, err := r.watched(gvk)
+		obj, err := r.empty(gvk)
 		if err != nil {
 			return err
 		}
@@ -251,7 +240,7 @@ func (r *Reconciler) watchKinds(mgr ctrl.Manager, c controller.Controller, bell 
 		return r.ringAll(ctx, bell)
 	}
 	r.kinds.gone = func(ctx context.Context, gvk schema.GroupVersionKind) error {
-		obj, err := r.watched(gvk)
+		obj, err := r.empty(gvk)
 		if err != nil {
 			return err
 		}
@@ -261,14 +250,6 @@ func (r *Reconciler) watchKinds(mgr ctrl.Manager, c controller.Controller, bell 
 		return r.ringAll(ctx, bell)
 	}
 	return mgr.Add(r.kinds)
-}
-
-func (r *Reconciler) watched(gvk schema.GroupVersionKind) (client.Object, error) {
-	obj, err := r.empty(gvk)
-	if u, ok := obj.(*unstructured.Unstructured); ok {
-		u.SetGroupVersionKind(gvk)
-	}
-	return obj, err
 }
 
 func (r *Reconciler) ringAll(ctx context.Context, bell *bell) error {
