@@ -123,7 +123,7 @@ func (r *Runner) settleFailed(d *queue.Delivery, t ticket, err error) string {
 	settings := t.settings
 	reason, answer, wait := details(err)
 	now := r.now()
-	until := now.Add(max(wait, r.backoff(settings, d.Attempts)))
+	until := now.Add(wait + r.backoff(settings, d.Attempts)) // not all at the moment when a sink's pause ends
 	switch {
 	case sink.IsPermanent(err):
 		return r.die(d, ReasonPermanent, reason, answer)

@@ -53,6 +53,8 @@ type breaker struct {
 	// failures counts those in a row, and failed are the deliveries that did.
 	failures int
 	failed   []uint64
+	// paused is the delivery whose answer last asked to leave the sink alone.
+	paused uint64
 	// limit is how many attempts may run at once while the sink recovers; 0 means
 	// no limit of the breaker's.
 	limit int
@@ -137,16 +139,28 @@ func (r *Runner) judge(t ticket, d *queue.Delivery, err error) {
 	}
 }
 
+// pause returns how long an answer asks to leave the sink alone. One delivery can
+// make all others wait once only, if they have succeeded since: then it is the
+// event that gets such answers, and not the sink that gives no others.
+func (b *breaker) pause(sequence uint64, failure *sink.Error) time.Duration {
+	if !failure.Busy || failure.RetryAfter <= 0 || b.state == Closed && b.paused == sequence {
+		return 0
+	}
+	b.paused = sequence
+	return min(failure.RetryAfter, breakerMaxPause)
+}
+
 // verdict is judge with the lock. It reports whether the breaker has opened for
 // the first time since the sink worked.
 func (r *Runner) verdict(t ticket, sequence uint64, works bool, failure *sink.Error) (opened bool) {
 	b := &r.breaker
-	pause := min(failure.RetryAfter, breakerMaxPause)
-	switch {
-	case r.stopping || t.use != r.current:
+	if r.stopping || t.use != r.current {
 		return false // the sink was replaced, or is about to be closed
-	case failure.Busy && pause > 0:
+	}
+	if pause := b.pause(sequence, failure); pause > 0 {
 		return r.open(pause)
+	}
+	switch {
 	case t.era != b.era:
 		return false
 	case works:
@@ -180,7 +194,7 @@ func (r *Runner) open(least time.Duration) bool {
 	}
 	b.stop()
 	era := b.era + 1
-	*b = breaker{state: Open, era: era, until: until, opened: b.opened}
+	*b = breaker{state: Open, era: era, until: until, opened: b.opened, paused: b.paused}
 	b.timer = time.AfterFunc(wait, func() { r.halfOpen(era) })
 	r.tell(was)
 	r.renewLeases()

@@ -59,6 +59,37 @@ func TestPoison(t *testing.T) {
 	}
 }
 
+// An event that gets an answer that asks to leave the sink alone, each time, makes
+// the others wait once.
+func TestBusyPoison(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := start(t, longest)
+		s := newOutage(t, func(_ context.Context, e *event.Event) error {
+			if e.ID == "poison" {
+				return &sink.Error{Err: errRefused, Busy: true, RetryAfter: time.Hour}
+			}
+			return nil
+		})
+		g.Update(s, slow())
+		g.queue.add("poison")
+		for i := range 60 {
+			after(time.Hour)
+			g.queue.add(fmt.Sprint("other ", i))
+			synctest.Wait()
+			if got := g.queue.ledger(); got.delivered != i+1 {
+				t.Fatalf("%d hours: %+v, want all but the poison delivered", i+1, got)
+			}
+		}
+		if got := g.queue.ledger(); got.dead != 1 {
+			t.Errorf("%+v, want the poison dead", got)
+		}
+		want := []dispatch.Breaker{dispatch.Closed, dispatch.Open, dispatch.HalfOpen, dispatch.Closed}
+		if diff := cmp.Diff(want, g.seen.states()); diff != "" {
+			t.Errorf("the breaker's states (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestNothingButPoison(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := start(t, nil)
