@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,19 +34,20 @@ func (r *Reconciler) applyAll(ctx context.Context, ep *v1alpha1.WebhookEndpoint,
 	if err != nil {
 		return err
 	}
-	if err := r.dismiss(ctx, ep, objects); err != nil {
+	wanted := map[desired.Ref]bool{}
+	for _, obj := range objects {
+		wanted[desired.RefOf(obj)] = true
+	}
+	if err := r.dismiss(ctx, ep, wanted); err != nil {
 		return err
 	}
 	var problems []error
-	wanted := map[desired.Ref]bool{}
 	for _, obj := range objects {
 		want, err := content(obj)
 		if err != nil {
 			return err
 		}
-		ref := desired.Ref{GroupVersionKind: want.GroupVersionKind(), Name: want.GetName()}
-		wanted[ref] = true
-		if live != nil && ref.Kind == live.kind && live.keepsReplicas {
+		if live != nil && want.GetKind() == live.kind && live.keepsReplicas {
 			want.SetResourceVersion(live.object.GetResourceVersion()) // see replicas
 		}
 		if err := r.apply(ctx, ep, want); err != nil {
@@ -89,7 +89,6 @@ func (r *Reconciler) apply(ctx context.Context, ep *v1alpha1.WebhookEndpoint, wa
 		}
 		want.SetUID(live.GetUID()) // not what somebody else puts in its place meanwhile
 	}
-	want.SetManagedFields(nil)
 	r.metrics.applies.WithLabelValues(want.GetKind()).Inc()
 	if err := r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(want), client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
 		return fmt.Errorf("applying %s %q: %w", want.GetKind(), want.GetName(), err)
@@ -154,9 +153,9 @@ func foreign(ep *v1alpha1.WebhookEndpoint, obj client.Object, kind string) error
 
 // dismiss removes an autoscaler that is not wanted any more. That comes before all
 // else, or the autoscaler would once more change the replicas that are applied.
-func (r *Reconciler) dismiss(ctx context.Context, ep *v1alpha1.WebhookEndpoint, wanted []desired.Object) error {
+func (r *Reconciler) dismiss(ctx context.Context, ep *v1alpha1.WebhookEndpoint, wanted map[desired.Ref]bool) error {
 	for _, ref := range desired.Possible(ep.Name) {
-		if ref.Kind == "HorizontalPodAutoscaler" && !slices.ContainsFunc(wanted, func(o desired.Object) bool { return desired.RefOf(o) == ref }) {
+		if ref.Kind == "HorizontalPodAutoscaler" && !wanted[ref] {
 			return r.remove(ctx, ep, ref)
 		}
 	}
