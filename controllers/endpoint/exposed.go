@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -24,15 +25,15 @@ import (
 // outside do not arrive.
 func (r *Reconciler) observeExposure(ctx context.Context, ep *v1alpha1.WebhookEndpoint, res *resolution) error {
 	base, err := r.exposed(ctx, ep)
-	w, isWaiting := err.(*waiting) //nolint:errorlint // exposed returns it unwrapped
-	if err != nil && !isWaiting {
+	var w *waiting
+	if err != nil && !errors.As(err, &w) {
 		return err
 	}
 	if res != nil {
 		s := status(ep)
 		s.URL, s.Hooks = desired.URLs(res.config, base)
 	}
-	if isWaiting {
+	if w != nil {
 		setCondition(ep, v1alpha1.ConditionExposed, metav1.ConditionFalse, w.reason, w.message)
 		return w
 	}

@@ -64,10 +64,11 @@ func (e *endpoints) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(endpointsDesc, err)
 		return
 	}
+	kinds := append([]string{v1alpha1.ConditionStalled}, told...)
 	count := map[[2]string]int{}
 	for i := range list.Items {
 		if s := list.Items[i].Status; s != nil {
-			for _, kind := range append([]string{v1alpha1.ConditionStalled}, told...) {
+			for _, kind := range kinds {
 				if c := meta.FindStatusCondition(s.Conditions, kind); c != nil {
 					count[[2]string{kind, string(c.Status)}]++
 				}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -88,8 +89,7 @@ func (r *Reconciler) choose(ctx context.Context, ep *v1alpha1.WebhookEndpoint, l
 	case obj == nil:
 		return fallback(name, last, nil, v1alpha1.ReasonProviderUnknown, r.unknown(name))
 	}
-	overrides := obj.Spec.OverridesBuiltIn != nil && *obj.Spec.OverridesBuiltIn
-	if builtIn != nil && !overrides {
+	if builtIn != nil && !provider.Overrides(obj) {
 		return choice{builtIn, v1alpha1.ProfileBuiltIn, metav1.ConditionTrue, v1alpha1.ReasonBuiltIn,
 			fmt.Sprintf("Built-in profile %q is used; WebhookProvider %q does not replace it, because its overridesBuiltIn is not true", name, name)}, nil
 	}
@@ -223,7 +223,7 @@ func setRanges(ep *v1alpha1.WebhookEndpoint, res *resolution) {
 	s.SourceRangeCount = &n
 	s.NextRangeChange = nil
 	if next := res.result.NextChange; !next.IsZero() {
-		t := metav1.NewTime(next.UTC().Truncate(1e9))
+		t := metav1.NewTime(next.UTC().Truncate(time.Second))
 		s.NextRangeChange = &t
 	}
 }

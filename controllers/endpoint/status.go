@@ -76,26 +76,31 @@ func setReady(ep *v1alpha1.WebhookEndpoint, err error) error {
 	switch {
 	case err == nil:
 		reason, message := readyReason(ep)
-		setCondition(ep, v1alpha1.ConditionReady, metav1.ConditionTrue, reason, message)
-		removeCondition(ep, v1alpha1.ConditionReconciling)
-		removeCondition(ep, v1alpha1.ConditionStalled)
+		sumUp(ep, metav1.ConditionTrue, "", reason, message)
 		return nil
 	case errors.As(err, &w):
-		setCondition(ep, v1alpha1.ConditionReady, metav1.ConditionFalse, w.reason, w.message)
+		kind := v1alpha1.ConditionReconciling
 		if w.stalled {
-			setCondition(ep, v1alpha1.ConditionStalled, metav1.ConditionTrue, w.reason, w.message)
-			removeCondition(ep, v1alpha1.ConditionReconciling)
-		} else {
-			setCondition(ep, v1alpha1.ConditionReconciling, metav1.ConditionTrue, w.reason, w.message)
-			removeCondition(ep, v1alpha1.ConditionStalled)
+			kind = v1alpha1.ConditionStalled
 		}
+		sumUp(ep, metav1.ConditionFalse, kind, w.reason, w.message)
 		return nil
 	}
-	message := sentence(err.Error())
-	setCondition(ep, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonFailed, message)
-	setCondition(ep, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonFailed, message)
-	removeCondition(ep, v1alpha1.ConditionStalled)
+	sumUp(ep, metav1.ConditionFalse, v1alpha1.ConditionReconciling, v1alpha1.ReasonFailed, sentence(err.Error()))
 	return err
+}
+
+// sumUp sets Ready and, of Reconciling and Stalled, the one that is named; the
+// other goes.
+func sumUp(ep *v1alpha1.WebhookEndpoint, ready metav1.ConditionStatus, why, reason, message string) {
+	setCondition(ep, v1alpha1.ConditionReady, ready, reason, message)
+	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+		if kind == why {
+			setCondition(ep, kind, metav1.ConditionTrue, reason, message)
+		} else {
+			removeCondition(ep, kind)
+		}
+	}
 }
 
 // readyReason says what kind of Ready it is: suspended is what was asked for.
