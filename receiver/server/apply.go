@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -66,8 +67,9 @@ func (r *Receiver) refuse(err error) {
 }
 
 // apply makes a snapshot the one in use. On an error the one before stays in
-// use. Sinks are added before the first event is routed to them, and removed
-// after the last one was.
+// use, unless said otherwise. Sinks are added before the first event is routed to
+// them, and removed after the last one was. It is called once at a time. Who asks
+// for the status meanwhile does not wait for attempts at sinks that are removed.
 func (r *Receiver) apply(snap *reload.Snapshot) error {
 	c := snap.Config
 	scheme, err := verify.New(c.Signatures, c.URL)
@@ -75,10 +77,8 @@ func (r *Receiver) apply(snap *reload.Snapshot) error {
 		return fmt.Errorf("preparing signatures: %w", err)
 	}
 	keys, problems := scheme.Keys(entries(snap))
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	wanted := sinkNames(c)
-	if err := r.queue.SetSinks(union(wanted, slices.Collect(maps.Keys(r.sinks)))); err != nil {
+	if err := r.queue.SetSinks(union(wanted, r.running())); err != nil {
 		return fmt.Errorf("preparing sinks: %w", err)
 	}
 	if err := r.intake.Update(c, scheme, keys); err != nil {
@@ -87,18 +87,48 @@ func (r *Receiver) apply(snap *reload.Snapshot) error {
 	r.router.Store(newRouter(c))
 	r.config.Store(c)
 	r.queue.SetLimits(queueLimits(c))
-	if err := r.setSinks(snap); err != nil {
+	removed, err := r.use(snap, state{snapshot: snap, keys: keys, problems: problems, loadedAt: r.o.Now()})
+	if err != nil {
 		return err
 	}
+	stopAll(removed, cfgPatience)
 	if err := r.queue.SetSinks(wanted); err != nil {
+		r.retry() // the new configuration is in use, but for this
 		return fmt.Errorf("removing sinks: %w", err)
 	}
-	r.state = state{snapshot: snap, keys: keys, problems: problems, loadedAt: r.o.Now()}
 	r.metrics.ConfigLoaded(c.Endpoint.Generation)
 	for _, p := range problems {
 		r.o.Logger.Warn("A signing secret has a problem", "entry", p.Entry, "problem", p.Text, "used", !p.Fatal)
 	}
 	return nil
+}
+
+// running lists the sinks that have a dispatcher.
+func (r *Receiver) running() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.sinks))
+}
+
+// use changes sinks and state in one step. It returns the sinks that are no longer
+// wanted, still at work.
+func (r *Receiver) use(snap *reload.Snapshot, s state) (removed []*runningSink, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if removed, err = r.setSinks(snap); err != nil {
+		return nil, err
+	}
+	r.state = s
+	return removed, nil
+}
+
+// retry has the next look at the files take them for changed.
+func (r *Receiver) retry() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	again := *r.state.snapshot
+	again.Digest = [sha256.Size]byte{}
+	r.state.snapshot = &again
 }
 
 func entries(snap *reload.Snapshot) []verify.Entry {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/receiver/admin"
 	"github.com/fairlead-dev/fairlead/receiver/event"
 	"github.com/fairlead-dev/fairlead/receiver/filter"
@@ -90,7 +91,7 @@ func Open(o Options) (*Receiver, error) {
 		return nil, fmt.Errorf("opening queue: %w", err)
 	}
 	r := &Receiver{o: o, queue: q, metrics: admin.NewMetrics(), sinks: map[string]*runningSink{}}
-	r.intake = intake.New(intake.Options{Append: r.append, Observer: r.metrics, Logger: o.Logger, Now: o.Now})
+	r.intake = intake.New(intake.Options{Append: r.append, Isolate: q.Isolate, Observer: r.metrics, Logger: o.Logger, Now: o.Now})
 	if err := r.start(snap); err != nil {
 		return nil, errors.Join(err, q.Close())
 	}
@@ -188,9 +189,21 @@ func (r *Receiver) Stop(patience time.Duration) error {
 }
 
 func queueLimits(c *v1alpha1.Config) queue.Limits {
-	return queue.Limits{
+	l := queue.Limits{
 		Capacity: c.Queue.CapacityBytes, Retention: c.Queue.Retention.Duration,
 		DeadLetterCapacity:   c.Queue.DeadLetters.CapacityBytes,
 		DropOldestDeadLetter: dropsOldest(c.Queue.DeadLetters.WhenFull),
 	}
+	for _, s := range c.Sinks {
+		if dropsOldest(s.WhenFull) {
+			l.DropOldest = append(l.DropOldest, s.Name)
+		}
+		if s.Delivery.Ordering == api.OrderingBySubject {
+			l.BySubject = append(l.BySubject, s.Name)
+		}
+	}
+	if k := c.Queue.Quarantine; k != nil {
+		l.Quarantine = queue.QuarantineLimits{Requests: k.MaxRequests, Bytes: k.CapacityBytes, Age: k.MaxAge.Duration}
+	}
+	return l
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,31 +32,31 @@ type runningSink struct {
 	pending string
 }
 
-// setSinks starts, changes and stops dispatchers so that they are those of a
-// snapshot. The queue knows the names already. A sink that cannot be made is
-// pending and stops nothing else.
-func (r *Receiver) setSinks(snap *reload.Snapshot) error {
+// setSinks starts and changes dispatchers so that they are those of a snapshot,
+// and returns those that are to be stopped. The queue knows the names already. A
+// sink that cannot be made is pending and stops nothing else.
+func (r *Receiver) setSinks(snap *reload.Snapshot) (removed []*runningSink, err error) {
 	wanted := map[string]bool{}
 	for _, cfg := range snap.Config.Sinks {
 		wanted[cfg.Name] = true
 		if r.sinks[cfg.Name] == nil {
 			s, err := r.newSink(cfg.Name)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			r.sinks[cfg.Name] = s
 		}
 		if err := r.updateSink(r.sinks[cfg.Name], cfg, snap); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for name, s := range r.sinks {
 		if !wanted[name] {
-			s.stop(cfgPatience)
+			removed = append(removed, s)
 			delete(r.sinks, name)
 		}
 	}
-	return nil
+	return removed, nil
 }
 
 // cfgPatience is how long attempts at a sink that is removed may go on.
@@ -133,15 +135,21 @@ func (s *runningSink) stop(patience time.Duration) {
 	s.done.Wait()
 }
 
-// stopSinks stops all dispatchers at once.
-func (r *Receiver) stopSinks(patience time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// stopAll stops dispatchers at once.
+func stopAll(sinks []*runningSink, patience time.Duration) {
 	var all sync.WaitGroup
-	for _, s := range r.sinks {
+	for _, s := range sinks {
 		all.Go(func() { s.stop(patience) })
 	}
 	all.Wait()
+}
+
+// stopSinks stops all dispatchers. They stay on the status page.
+func (r *Receiver) stopSinks(patience time.Duration) {
+	r.mu.Lock()
+	sinks := slices.Collect(maps.Values(r.sinks))
+	r.mu.Unlock()
+	stopAll(sinks, patience)
 }
 
 // failingReason says why a sink is failing. It becomes a condition's message, so

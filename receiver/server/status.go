@@ -4,14 +4,15 @@ import (
 	"time"
 
 	"github.com/fairlead-dev/fairlead/api/statusz"
+	"github.com/fairlead-dev/fairlead/receiver/admin"
 )
 
 // Status returns what holds for the endpoint now.
 func (r *Receiver) Status() statusz.Endpoint {
+	stats := r.queue.Stats()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.state.snapshot.Config
-	stats := r.queue.Stats()
 	s := statusz.Endpoint{
 		Namespace: c.Endpoint.Namespace, Name: c.Endpoint.Name, Path: c.Path, Suspend: string(c.Suspend),
 		Config: statusz.Config{Generation: c.Endpoint.Generation, Provider: c.Provider.Name,
@@ -21,7 +22,8 @@ func (r *Receiver) Status() statusz.Endpoint {
 			LastUnlistedValid: statusz.When(r.metrics.LastUnlistedValid())},
 		Queue: statusz.Queue{Type: r.o.QueueType, QueuedBytes: stats.QueuedBytes, CapacityBytes: stats.Capacity,
 			DeadLetterBytes: stats.DeadLetterBytes, DeadLetterCapacityBytes: stats.DeadLetterCapacity,
-			StoredEvents: stats.Events, StoredBytes: stats.Bytes, SyncedBeforeReply: true},
+			StoredEvents: stats.Events, StoredBytes: stats.Bytes, Alerts: admin.Alerts(stats), FreeBytes: stats.FreeBytes,
+			Quarantined: stats.Quarantined, SyncedBeforeReply: true},
 		Misrouted: r.metrics.MisroutedSeen(),
 	}
 	for _, cfg := range c.Sinks {
