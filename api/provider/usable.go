@@ -33,3 +33,20 @@ func Usable(p *v1alpha1.WebhookProvider) error {
 	}
 	return errors.Join(taken, Check(p))
 }
+
+// Flatten lists the errors that were joined in err, in their order: err alone if
+// none were, and nothing for nil.
+func Flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, Flatten(e)...)
+	}
+	return all
+}

@@ -1,6 +1,8 @@
 package provider_test
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -52,5 +54,22 @@ func TestUsable(t *testing.T) {
 				t.Errorf("Usable() = %v, want problems at %v", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestFlatten(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	for name, tt := range map[string]struct {
+		err  error
+		want []error
+	}{
+		"nil":     {nil, nil},
+		"one":     {a, []error{a}},
+		"joined":  {errors.Join(a, nil, errors.Join(b, c)), []error{a, b, c}},
+		"wrapped": {fmt.Errorf("checking: %w", errors.Join(a, b)), []error{a, b}},
+	} {
+		if got := provider.Flatten(tt.err); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
 	}
 }

@@ -45,19 +45,14 @@ func (p *Problem) Error() string { return p.Field + ": " + p.Message }
 
 // Problems lists the Problems in an error of Resolve, in their order.
 func Problems(err error) []*Problem {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		var all []*Problem
-		for _, e := range joined.Unwrap() {
-			all = append(all, Problems(e)...)
+	var all []*Problem
+	for _, e := range provider.Flatten(err) {
+		var p *Problem
+		if errors.As(e, &p) {
+			all = append(all, p)
 		}
-		return all
 	}
-	var p *Problem
-	if errors.As(err, &p) {
-		return []*Problem{p}
-	}
-	return nil
+	return all
 }
 
 // Resolve returns what ep comes to with profile p at the time now. Both have

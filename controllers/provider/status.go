@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,13 +80,9 @@ func describe(err error) string {
 
 // texts lists the texts of all errors that were joined, sorted, each once.
 func texts(err error) []string {
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		return []string{err.Error()}
-	}
 	var all []string
-	for _, e := range joined.Unwrap() {
-		all = append(all, texts(e)...)
+	for _, e := range provider.Flatten(err) {
+		all = append(all, e.Error())
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/fairlead-dev/fairlead/api/provider"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/config/crd"
 )
@@ -62,24 +63,11 @@ func (p *Problem) Error() string {
 // Problems lists the Problems in an error of this package, in their order.
 func Problems(err error) []*Problem {
 	var all []*Problem
-	for _, e := range flatten(err) {
+	for _, e := range provider.Flatten(err) {
 		var p *Problem
 		if errors.As(e, &p) {
 			all = append(all, p)
 		}
-	}
-	return all
-}
-
-// flatten lists the errors that were joined.
-func flatten(err error) []error {
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		return []error{err}
-	}
-	var all []error
-	for _, e := range joined.Unwrap() {
-		all = append(all, flatten(e)...)
 	}
 	return all
 }

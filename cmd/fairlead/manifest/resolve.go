@@ -113,7 +113,7 @@ func (f *File) checkProvider(p *v1alpha1.WebhookProvider) error {
 	}
 	place, object := f.places[key("WebhookProvider", "", p.Name)], "WebhookProvider "+p.Name
 	var problems []error
-	for _, e := range flatten(err) {
+	for _, e := range provider.Flatten(err) {
 		problems = append(problems, &Problem{Place: place, Object: object, Message: e.Error()})
 	}
 	return errors.Join(problems...)
