@@ -205,6 +205,7 @@ func TestAnswers(t *testing.T) {
 		"store failed":      {fail: errors.New("disk on fire"), request: stream(body, body, nil), status: 503, outcome: "push failed"},
 		"queue closed":      {fail: queue.ErrClosed, request: stream(body, body, nil), status: 503, outcome: "push failed"},
 		"queue full":        {fail: queue.ErrFull, request: stream(body, body, nil), status: 503, outcome: "push overloaded"},
+		"disk full":         {fail: queue.ErrNoSpace, request: stream(body, body, nil), status: 503, outcome: "push overloaded"},
 		"suspended intake": {config: func(c *v1alpha1.Config) { c.Suspend = api.SuspendIntake }, request: stream(body, body, nil),
 			status: 503, outcome: "push suspended"},
 		"suspended deliveries": {config: func(c *v1alpha1.Config) { c.Suspend = api.SuspendDeliveries }, request: stream(body, body, nil),

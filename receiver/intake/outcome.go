@@ -79,6 +79,7 @@ func outcomeOf(err error) Outcome {
 		{errRateLimited, RateLimited},
 		{errOverloaded, Overloaded},
 		{queue.ErrFull, Overloaded},
+		{queue.ErrNoSpace, Overloaded},
 		{errMisrouted, Misrouted},
 		{errNotFound, NotFound},
 		{errNoResponder, NotFound},

@@ -203,6 +203,15 @@ type Stats struct {
 	// FreeBytes is how many bytes may be written before Append returns ErrNoSpace;
 	// -1 if that is not known.
 	FreeBytes int64
+	// MinFree is the free space that Append leaves; FreeBytes is what is above it.
+	MinFree int64
+	// TornLogBytes counts the bytes at the end of the log, or of its list of tables,
+	// that could not be read when the queue was opened: what a power cut cut off, or
+	// damage. Synced events are in it only if the disk is damaged.
+	TornLogBytes int64
+	// BackgroundErrors counts what the engine could not write in the background since
+	// the queue was opened, and tries again.
+	BackgroundErrors int64
 	// Unreadable counts the records that could not be read since the queue was
 	// opened. A delivery of one that is known to be for a sink becomes a dead letter;
 	// where not even that can be read, it is counted as dropped.

@@ -142,7 +142,11 @@ func (q *Queue) add(r *record, id *identity, names []string) (*group, error) {
 		}
 	}
 	size := r.size()
+	if err := q.space.take(int64(size)); err != nil {
+		return nil, err
+	}
 	if err := q.reserve(int64(size) * int64(len(targets))); err != nil {
+		q.space.giveBack(int64(size))
 		return nil, err
 	}
 	g := q.pendingGroup()

@@ -108,6 +108,10 @@ func (q *Queue) lookupIn(kind byte, bucket uint32, id *identity) (digest [digest
 	if errors.Is(err, pebble.ErrNotFound) {
 		return digest, false, nil
 	}
+	if pebble.IsCorruptionError(err) { // rather once too often than not at all
+		q.unreadable.Add(1)
+		return digest, false, nil
+	}
 	if err != nil {
 		return digest, false, err
 	}

@@ -18,9 +18,11 @@ import (
 //	   what was handed over, replayed and received; transfers; quarantine
 const formatVersion = 2
 
-// load reads everything but events, dedup entries and dead letters.
+// load reads everything but events, dedup entries and dead letters. The directory
+// goes over to this format only when all was read.
 func (q *Queue) load() error {
-	if err := q.checkVersion(); err != nil {
+	old, err := q.checkVersion()
+	if err != nil {
 		return err
 	}
 	if err := q.loadTotals(); err != nil {
@@ -37,24 +39,35 @@ func (q *Queue) load() error {
 	if err := q.loadSinks(); err != nil {
 		return err
 	}
-	return q.loadChunks()
+	if err := q.loadChunks(); err != nil {
+		return err
+	}
+	if err := q.recount(); err != nil {
+		return fmt.Errorf("reading the log: %w", err)
+	}
+	if !old {
+		return nil
+	}
+	if err := q.db.Set([]byte{kindVersion}, binary.AppendUvarint(nil, formatVersion), pebble.Sync); err != nil {
+		return fmt.Errorf("writing the format version: %w", err)
+	}
+	return q.failed()
 }
 
-func (q *Queue) checkVersion() error {
+// checkVersion refuses a newer format, and reports whether it is an older one.
+func (q *Queue) checkVersion() (old bool, err error) {
 	raw, err := q.get([]byte{kindVersion})
 	if err != nil {
-		return fmt.Errorf("reading the format version: %w", err)
+		return false, fmt.Errorf("reading the format version: %w", err)
 	}
 	v, n := binary.Uvarint(raw)
 	switch {
 	case raw != nil && n <= 0:
-		return fmt.Errorf("reading the format version: %w", errRecord)
+		return false, fmt.Errorf("reading the format version: %w", errRecord)
 	case v > formatVersion:
-		return fmt.Errorf("it was written by a newer version of Fairlead (format %d, this one reads up to %d): use that version, or another directory", v, formatVersion)
-	case v < formatVersion:
-		return q.db.Set([]byte{kindVersion}, binary.AppendUvarint(nil, formatVersion), pebble.Sync)
+		return false, fmt.Errorf("it was written by a newer version of Fairlead (format %d, this one reads up to %d): use that version, or another directory", v, formatVersion)
 	}
-	return nil
+	return v < formatVersion, nil
 }
 
 func (q *Queue) loadTotals() error {
@@ -116,7 +129,10 @@ func (q *Queue) loadSink(s *sink) error {
 		return err
 	}
 	s.restore(st)
-	q.deadBytes.Add(st.kept.bytes)
+	if err := q.mendLetters(s); err != nil {
+		return err
+	}
+	q.deadBytes.Add(s.kept.bytes)
 	if !st.active {
 		return nil
 	}

@@ -39,6 +39,13 @@ type Options struct {
 	// FlushInterval is how long an ack may wait to be written when no event comes;
 	// 0 means 5 ms.
 	FlushInterval time.Duration
+	// MinFree is how many bytes stay free on the disk: below that, Append refuses
+	// with ErrNoSpace. 0 means 64 MiB, but at most 5 % of the disk, and 4 MiB at least.
+	MinFree int64
+	// MaxBytes is how many bytes the directory may take, if that is less than the
+	// disk has: of a volume with a size limit, whose pod is evicted when it takes
+	// more. 0 means that only the disk's free space counts.
+	MaxBytes int64
 	// MaxRetries bounds each sink's deliveries that wait for a retry. A sink that
 	// has so many gets no new deliveries until some of them finish. 0 means 65536.
 	MaxRetries int
@@ -111,7 +118,7 @@ func withDefaults(l queue.Limits) queue.Limits {
 // processor is scarcer than the disk.
 func (q *Queue) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          q.opts.FS,
+		FS:                          q.pebbleFS(),
 		Lock:                        lock,
 		FormatMajorVersion:          formatMajor,
 		Logger:                      pebbleLogger{q},
@@ -128,10 +135,7 @@ func (q *Queue) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	}
 	o.FlushDelayDeleteRange = flushDelay
 	o.Experimental.SpanPolicyFunc = spanPolicy
-	o.EventListener = &pebble.EventListener{
-		FlushBegin: func(pebble.FlushInfo) { q.reclaimer.flushBegun() },
-		FlushEnd:   func(pebble.FlushInfo) { q.reclaimer.flushEnded() },
-	}
+	o.EventListener = q.listener()
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 16 << 10

@@ -80,6 +80,10 @@ func (q *Queue) Isolate(r *queue.Quarantined) {
 	if l.Requests == 0 {
 		return
 	}
+	if q.space.short.Load() {
+		q.unisolated.Add(1)
+		return
+	}
 	raw := appendIsolated(nil, r, q.now())
 	z := &q.quarantine
 	z.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/fairlead-dev/fairlead/receiver/queue"
 )
@@ -19,6 +20,8 @@ var _ queue.Queue = (*Queue)(nil)
 // Queue is a queue on a local disk. Open makes one.
 type Queue struct {
 	opts     Options
+	fs       vfs.FS // as given; Pebble's tells when the disk is full
+	space    space
 	db       *pebble.DB
 	lock     *pebble.Lock
 	limits   atomic.Pointer[queue.Limits]
@@ -33,12 +36,18 @@ type Queue struct {
 	queued                    atomic.Int64
 	deadBytes                 atomic.Int64
 	events, bytes, unreadable atomic.Int64
+	// torn is the bytes at the end of a file that could not be read at Open, and
+	// troubles what Pebble could not do in the background.
+	torn, troubles atomic.Int64
+	rewrote        bool     // a damaged log was written again at Open
+	told           sync.Map // the damaged tables that were reported
 
 	// reading is held for reading by whoever reads the database, the committer
 	// aside, and for writing from when it is about to be closed.
 	reading sync.RWMutex
 
 	reclaimer  reclaimer
+	rose       chan struct{}  // the manifest has grown
 	background sync.WaitGroup // ends with stop
 	stop       context.CancelFunc
 
@@ -78,6 +87,7 @@ type Queue struct {
 	trimmed   int      // how many of chunks are trimmed
 	freed     int64    // bytes trimmed from freedFrom on, not given back yet
 	freedFrom uint64
+	freedTo   uint64
 	changed   map[*chunk]struct{}    // trimmed ones to be written again
 	ended     map[letterKey]struct{} // dead letters that this turn deletes
 	keyBuf    []byte
@@ -90,6 +100,7 @@ func Open(opts Options) (*Queue, error) {
 	opts.setDefaults()
 	q := &Queue{
 		opts:    opts,
+		fs:      opts.FS,
 		wake:    make(chan struct{}, 1),
 		stopped: make(chan struct{}),
 		byName:  make(map[string]*sink),
@@ -102,6 +113,7 @@ func Open(opts Options) (*Queue, error) {
 	q.memory = memory{own: kindMemory, entries: kindDedup, budget: filterBudget}
 	q.received = memory{own: kindReceivedMemory, entries: kindReceived, budget: receivedBudget}
 	q.reclaimer.wake = make(chan struct{}, 1)
+	q.rose = make(chan struct{}, 1)
 	if err := q.open(); err != nil {
 		return nil, fmt.Errorf("opening queue in %q: %w", opts.Dir, err)
 	}
@@ -120,6 +132,8 @@ func Open(opts Options) (*Queue, error) {
 	}
 	q.background.Go(func() { q.reclaimer.run(ctx, q) })
 	q.background.Go(func() { q.learn(ctx, learn) })
+	q.background.Go(func() { q.space.run(ctx) })
+	q.background.Go(func() { q.keepTide(ctx) })
 	go q.commitLoop()
 	q.signal()
 	return q, nil
@@ -133,15 +147,33 @@ func (q *Queue) open() error {
 	if err != nil {
 		return fmt.Errorf("locking the directory, which another process seems to use: %w", err)
 	}
-	db, err := pebble.Open(q.opts.Dir, q.pebbleOptions(lock))
+	db, err := q.openPebble(lock)
 	if err != nil {
-		return errors.Join(err, lock.Close())
+		return errors.Join(q.cannotOpen(err), lock.Close())
 	}
 	q.db, q.lock = db, lock
 	if err := q.load(); err != nil {
-		return errors.Join(err, db.Close(), lock.Close())
+		return errors.Join(q.cannotOpen(err), db.Close(), lock.Close())
 	}
 	return nil
+}
+
+// openPebble opens the database after a look at its files, and once more if it
+// finds an older log damaged.
+func (q *Queue) openPebble(lock *pebble.Lock) (*pebble.DB, error) {
+	if err := q.inspect(); err != nil {
+		return nil, err
+	}
+	q.space.start(q)
+	db, err := pebble.Open(q.opts.Dir, q.pebbleOptions(lock))
+	if err == nil || !pebble.IsCorruptionError(err) {
+		return db, err
+	}
+	mended, mendErr := q.mendLogs()
+	if mendErr != nil || !mended {
+		return nil, errors.Join(err, mendErr)
+	}
+	return pebble.Open(q.opts.Dir, q.pebbleOptions(lock))
 }
 
 // Close commits what was appended, writes the state of all deliveries, syncs and
@@ -165,7 +197,13 @@ func (q *Queue) shut() error {
 	q.flush.Stop()
 	q.trimTimer.Stop()
 	q.quarantine.timer.Stop()
-	err := errors.Join(q.failed(), q.db.Close(), q.lock.Close())
+	err := errors.Join(q.failed(), q.db.Close())
+	if err == nil {
+		if err := q.leaveMark(); err != nil {
+			q.opts.Logger.Warn("The mark of an orderly shutdown could not be left; the next start is as after a crash", "error", err)
+		}
+	}
+	err = errors.Join(err, q.lock.Close())
 	if err != nil {
 		return fmt.Errorf("closing queue: %w", err)
 	}
@@ -256,6 +294,10 @@ func (q *Queue) Stats() queue.Stats {
 		DeadLetterBytes:    q.deadBytes.Load(),
 		DeadLetterCapacity: l.DeadLetterCapacity,
 		Unreadable:         q.unreadable.Load(),
+		TornLogBytes:       q.torn.Load(),
+		BackgroundErrors:   q.troubles.Load(),
+		FreeBytes:          q.space.above(),
+		MinFree:            q.space.floor,
 		Sinks:              make(map[string]queue.SinkStats),
 	}
 	st.Quarantined, st.QuarantinedBytes = q.quarantine.count()

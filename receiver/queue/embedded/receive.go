@@ -201,12 +201,13 @@ func (q *Queue) awaitReceived(ctx context.Context, c *control, held []dedupHash)
 
 // store writes transfers. It is the committer's.
 func (q *Queue) store(g *group, all []*incoming) error {
-	queued, dead := int64(0), int64(0)
+	queued, dead, size := int64(0), int64(0), int64(0)
 	for _, in := range all {
 		if err := q.address(in); err != nil {
 			return err
 		}
 		queued += in.size * int64(len(in.targets))
+		size += in.size
 		for _, l := range in.letters {
 			dead += int64(len(l.value))
 		}
@@ -215,7 +216,11 @@ func (q *Queue) store(g *group, all []*incoming) error {
 	if dead > 0 && !l.DropOldestDeadLetter && q.deadBytes.Load()+dead > l.DeadLetterCapacity {
 		return queue.ErrFull
 	}
+	if err := q.space.take(size + dead); err != nil {
+		return err
+	}
 	if err := q.takeRoom(queued); err != nil {
+		q.space.giveBack(size + dead)
 		return err
 	}
 	for _, in := range all {

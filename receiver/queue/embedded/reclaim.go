@@ -25,6 +25,7 @@ type reclaimer struct {
 
 	mu           sync.Mutex
 	begun, ended int // memtables written to disk
+	compacting   bool
 	spans        []trimmedSpan
 }
 
@@ -42,6 +43,14 @@ func (r *reclaimer) add(from, to uint64) {
 	r.spans = append(r.spans, trimmedSpan{from: from, to: to, ready: r.begun + 1})
 }
 
+// busy reports whether space is about to be given back, and whether that waits for
+// a memtable to be written.
+func (r *reclaimer) busy() (busy, waits bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.compacting || len(r.spans) > 0, len(r.spans) > 0 && r.spans[0].ready > r.begun
+}
+
 func (r *reclaimer) flushBegun() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,9 +60,13 @@ func (r *reclaimer) flushBegun() {
 func (r *reclaimer) flushEnded() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended++; len(r.spans) == 0 || r.spans[0].ready > r.ended {
-		return
+	if r.ended++; len(r.spans) > 0 && r.spans[0].ready <= r.ended {
+		r.hurry()
 	}
+}
+
+// hurry has the reclaimer look at what it has to do.
+func (r *reclaimer) hurry() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -71,6 +84,7 @@ func (r *reclaimer) next() (span trimmedSpan, ok bool) {
 		span.to = r.spans[0].to
 		r.spans = r.spans[1:]
 	}
+	r.compacting = ok
 	return span, ok
 }
 
@@ -84,22 +98,49 @@ func (r *reclaimer) run(ctx context.Context, q *Queue) {
 		}
 		span, ok := r.next()
 		if !ok {
+			q.hurry()
 			continue
 		}
 		err := q.db.Compact(ctx, appendEventKey(nil, span.from), appendEventKey(nil, span.to), false)
+		r.done()
+		q.space.lookSoon()
 		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, pebble.ErrClosed) {
 			q.opts.Logger.Error("Space of old events could not be given back yet", "error", err)
 		}
 	}
 }
 
-// reclaim counts what was freed by trimming a chunk, and has the space given back
-// when it is worth it.
+func (r *reclaimer) done() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.compacting = false
+}
+
+// hurry has the memtable written that holds the deletions, if the disk is short of
+// space and takes what is written.
+func (q *Queue) hurry() {
+	if _, waits := q.reclaimer.busy(); waits && q.space.short.Load() && q.space.wait() <= 0 {
+		if _, err := q.db.AsyncFlush(); err != nil {
+			q.opts.Logger.Error("Space of old events could not be given back yet", "error", err)
+		}
+	}
+}
+
+// reclaim counts what was freed by trimming a chunk.
 func (q *Queue) reclaim(c *chunk, freed int64) {
 	q.freed += freed
-	if q.freed < min(reclaimBytes, q.limits.Load().Capacity/reclaimShares) {
+	q.freedTo = c.last + 1
+}
+
+// reclaimDue has the space given back when it is worth it, or short.
+func (q *Queue) reclaimDue() {
+	least := min(reclaimBytes, q.limits.Load().Capacity/reclaimShares)
+	if q.space.short.Load() {
+		least = 1
+	}
+	if q.freed < least {
 		return
 	}
-	q.reclaimer.add(q.freedFrom, c.last+1)
-	q.freed, q.freedFrom = 0, c.last+1
+	q.reclaimer.add(q.freedFrom, q.freedTo)
+	q.freed, q.freedFrom = 0, q.freedTo
 }

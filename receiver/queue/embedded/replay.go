@@ -105,7 +105,7 @@ func (q *Queue) stillThere(copies []*copyOf) (there []*copyOf, err error) {
 
 // replay queues copies, and deletes the dead letters that they were made from.
 func (q *Queue) replay(g *group, copies []*copyOf, reserve func(int64) error) error {
-	cost := int64(0)
+	cost, size := int64(0), int64(0)
 	for _, c := range copies {
 		for _, s := range c.targets {
 			if !s.isActive() {
@@ -113,8 +113,13 @@ func (q *Queue) replay(g *group, copies []*copyOf, reserve func(int64) error) er
 			}
 		}
 		cost += int64(c.size) * int64(len(c.targets))
+		size += int64(c.size)
+	}
+	if err := q.space.take(size); err != nil {
+		return err
 	}
 	if err := reserve(cost); err != nil {
+		q.space.giveBack(size)
 		return err
 	}
 	for _, c := range copies {

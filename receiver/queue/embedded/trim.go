@@ -55,6 +55,7 @@ func (q *Queue) writeChunk(b *pebble.Batch, c *chunk) {
 // trim deletes finished events, oldest first: those that are too old, and as many
 // as it takes to come back below the capacity. What is not finished stays.
 func (q *Queue) trim(b *pebble.Batch) {
+	defer q.reclaimDue()
 	if !q.trimDue() {
 		return
 	}
@@ -71,7 +72,11 @@ func (q *Queue) trim(b *pebble.Batch) {
 	}
 }
 
-func (q *Queue) overCapacity() bool { return q.bytes.Load() > q.limits.Load().Capacity }
+// overCapacity reports whether finished events are to go: while the disk is short
+// of space, earlier than otherwise.
+func (q *Queue) overCapacity() bool {
+	return q.bytes.Load() > min(q.limits.Load().Capacity, q.space.keep.Load())
+}
 
 // trimDue reports whether the oldest chunk that was not trimmed is to be.
 func (q *Queue) trimDue() bool {

@@ -1,0 +1,396 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/batchrepr"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ErrDamaged means that a data directory holds damage that cannot be worked
+// around.
+var ErrDamaged = errors.New("the data directory is damaged")
+
+// damaged says what is wrong with the directory, and what a person can do.
+func (q *Queue) damaged(err error) error {
+	return fmt.Errorf("%w: %w. What to do: (1) copy %q to a safe place, as it is; "+
+		"(2) if the volume has a snapshot, restore it; (3) else start with an empty directory: events that were not delivered are then "+
+		"only in the copy, so have the provider send those of that time again; (4) check the disk before it is used again",
+		ErrDamaged, err, q.opts.Dir)
+}
+
+// Names in a data directory that Pebble knows, and the prefix of what was put
+// aside because it was damaged.
+const (
+	manifestPrefix = "MANIFEST-"
+	optionsPrefix  = "OPTIONS-"
+	markerPrefix   = "marker.manifest."
+	logSuffix      = ".log"
+	tableSuffix    = ".sst"
+	asidePrefix    = "damaged-"
+)
+
+// dirFiles are the files of a data directory that count, and those that are the
+// newest of their kind; empty if there is none.
+type dirFiles struct {
+	names                  []string
+	manifest, options, log string
+	marked                 bool // something says which manifest is in use
+}
+
+func listFiles(fs vfs.FS, dir string) (*dirFiles, error) {
+	names, err := fs.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing the directory: %w", err)
+	}
+	slices.Sort(names)
+	d := &dirFiles{names: names}
+	var options, log uint64
+	iter := uint64(0)
+	for _, name := range names {
+		if n, ok := numbered(name, optionsPrefix, ""); ok && n >= options {
+			options, d.options = n, name
+		}
+		if n, ok := numbered(name, "", logSuffix); ok && n >= log {
+			log, d.log = n, name
+		}
+		if rest, ok := strings.CutPrefix(name, markerPrefix); ok {
+			number, manifest, _ := strings.Cut(rest, ".")
+			if n, err := strconv.ParseUint(number, 10, 64); err == nil && (n >= iter || !d.marked) {
+				iter, d.manifest, d.marked = n, manifest, true
+			}
+		}
+	}
+	return d, nil
+}
+
+// numbered returns the number in a file's name.
+func numbered(name, prefix, suffix string) (uint64, bool) {
+	if !strings.HasPrefix(name, prefix) || !strings.HasSuffix(name, suffix) {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(name[len(prefix):len(name)-len(suffix)], 10, 64)
+	return n, err == nil
+}
+
+// inspect looks at the files before Pebble does, for what Pebble would pass over
+// in silence. It mends what can be mended, and reports it.
+func (q *Queue) inspect() error {
+	d, err := listFiles(q.fs, q.opts.Dir)
+	if err != nil {
+		return err
+	}
+	changed, err := q.checkMark(d)
+	if err != nil {
+		return err
+	}
+	if err := q.checkManifest(d, changed); err != nil {
+		return err
+	}
+	if err := q.checkOptions(d, changed); err != nil {
+		return err
+	}
+	if d.log != "" {
+		if _, err := q.checkLog(d.log, changed[d.log], d.log); err != nil {
+			return err
+		}
+	}
+	return q.removeMark()
+}
+
+// readFile returns the content of a file in the data directory.
+func (q *Queue) readFile(name string) ([]byte, error) {
+	f, err := q.fs.Open(q.path(name))
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(f)
+	return data, errors.Join(err, f.Close())
+}
+
+func (q *Queue) path(name string) string { return q.fs.PathJoin(q.opts.Dir, name) }
+
+// checkManifest looks for what Pebble would take for the manifest's end.
+func (q *Queue) checkManifest(d *dirFiles, changed map[string]bool) error {
+	if !d.marked {
+		return q.checkUnmarked(d)
+	}
+	data, err := q.readFile(d.manifest)
+	if err != nil {
+		return q.damaged(fmt.Errorf("reading the list of tables %q: %w", d.manifest, err))
+	}
+	if changed[d.manifest] {
+		return q.damaged(fmt.Errorf("the list of tables %q is not what it was when the queue was closed", d.manifest))
+	}
+	s := (&fragmentFile{data: data, manifest: true}).survey()
+	if tide, ok := q.readTide(); ok && (numberOf(tide.manifest) > numberOf(d.manifest) || tide.manifest == d.manifest && int64(s.end) < tide.size) {
+		return q.damaged(fmt.Errorf("the list of tables %q can be read up to byte %d only, and had %d bytes of %q", d.manifest, s.end, tide.size, tide.manifest))
+	}
+	if s.proven {
+		return q.damaged(fmt.Errorf("the list of tables %q cannot be read at byte %d", d.manifest, s.end))
+	}
+	if s.broken > 0 {
+		q.torn.Add(int64(s.broken))
+		q.opts.Logger.Warn("The list of tables ends in bytes that cannot be read, as it may after a power cut. If there was none, the disk is damaged and events may be missing: check it",
+			"file", d.manifest, "bytes", s.broken)
+	}
+	return nil
+}
+
+// checkUnmarked looks at a directory in which nothing says which manifest is in
+// use: it must be new, or Pebble would make it new.
+func (q *Queue) checkUnmarked(d *dirFiles) error {
+	for _, name := range d.names {
+		if strings.HasSuffix(name, tableSuffix) {
+			return q.damaged(fmt.Errorf("there are tables such as %q, but no file %s* that says which list of tables is in use", name, markerPrefix))
+		}
+		number, ok := numbered(name, "", logSuffix)
+		if !ok {
+			continue
+		}
+		data, err := q.readFile(name)
+		if err != nil {
+			return fmt.Errorf("reading %q: %w", name, err)
+		}
+		if s := (&fragmentFile{data: data, number: uint32(number)}).survey(); len(s.records) > 0 {
+			return q.damaged(fmt.Errorf("there is a log %q, but no file %s* that says which list of tables is in use", name, markerPrefix))
+		}
+	}
+	return nil
+}
+
+func numberOf(manifest string) uint64 {
+	n, _ := numbered(manifest, manifestPrefix, "")
+	return n
+}
+
+// checkOptions puts a damaged file of Pebble's options aside. Nothing in it is
+// needed: the options are always the same.
+func (q *Queue) checkOptions(d *dirFiles, changed map[string]bool) error {
+	if d.options == "" {
+		return nil
+	}
+	data, err := q.readFile(d.options)
+	if err == nil && !changed[d.options] {
+		o := q.pebbleOptions(nil)
+		o.EnsureDefaults()
+		err = o.CheckCompatibility(q.opts.Dir, string(data))
+	}
+	if err == nil && !changed[d.options] {
+		return nil
+	}
+	q.opts.Logger.Error("A file of options is damaged. It is put aside; nothing in it is needed. Check the disk", "file", d.options, "error", err)
+	return q.putAside(d.options)
+}
+
+// putAside renames a damaged file to a name that Pebble does not know.
+func (q *Queue) putAside(name string) error {
+	if err := q.fs.Rename(q.path(name), q.path(asidePrefix+name)); err != nil {
+		return fmt.Errorf("putting the damaged file %q aside: %w", name, err)
+	}
+	return q.syncDir()
+}
+
+func (q *Queue) syncDir() error {
+	dir, err := q.fs.OpenDir(q.opts.Dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// checkLog looks for what Pebble would take for the end of the log. Where more
+// follows, the log is written again without what cannot be read. changed means
+// that the log is not what it was when it was closed. rewritten says whether it
+// was written again.
+func (q *Queue) checkLog(name string, changed bool, newest string) (rewritten bool, err error) {
+	n, _ := numbered(name, "", logSuffix)
+	number := uint32(n)
+	data, err := q.readFile(name)
+	if err != nil {
+		return false, fmt.Errorf("reading the log %q: %w", name, err)
+	}
+	s := (&fragmentFile{data: data, number: number}).survey()
+	if s.broken == 0 && !changed {
+		return false, nil
+	}
+	log := q.opts.Logger.With("file", name, "at", s.end, "bytes", s.broken, "records_passed_over", s.lost, "records_mended", s.mended)
+	q.torn.Add(int64(s.broken))
+	if changed || s.proven || s.mended > 0 {
+		q.unreadable.Add(max(int64(s.lost), 1))
+		log.Error("The log is damaged: it held synced events that cannot be read any more. What can be read is served; of what is missing, " +
+			"deliveries that are known of are counted as dropped. Check the disk")
+	} else {
+		log.Warn("The log ends in bytes that cannot be read, as it may after a power cut or when the process was killed. " +
+			"If neither was, the disk is damaged, and events that were answered in the last moment may be lost: check it")
+	}
+	if s.later == 0 && s.mended == 0 && name == newest {
+		return false, nil
+	}
+	return true, q.rewriteLog(name, number, data, s.records)
+}
+
+// rewriteLog replaces a log by one of the records that can be read, and keeps a
+// copy.
+func (q *Queue) rewriteLog(name string, number uint32, old []byte, records [][]byte) error {
+	var data []byte
+	for _, r := range records {
+		data = appendRecord(data, r, number)
+	}
+	data = appendTrailer(data, number)
+	q.rewrote = true
+	err := q.replace(asidePrefix+name, old)
+	if err == nil {
+		err = q.replace(name, data)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the damaged log %q again: %w", name, err)
+	}
+	return nil
+}
+
+// replace writes a file of the data directory, and makes sure that either the
+// old or the new one is there after a crash.
+func (q *Queue) replace(name string, data []byte) error {
+	if err := q.writeTemp(name, data, true); err != nil {
+		return err
+	}
+	if err := q.fs.Rename(q.path(name+tempSuffix), q.path(name)); err != nil {
+		return err
+	}
+	return q.syncDir()
+}
+
+const tempSuffix = ".new"
+
+func (q *Queue) writeTemp(name string, data []byte, sync bool) error {
+	f, err := q.fs.Create(q.path(name+tempSuffix), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// mendLogs looks at the older logs, after Pebble has refused one, and reports
+// whether any was written again.
+func (q *Queue) mendLogs() (mended bool, err error) {
+	d, err := listFiles(q.fs, q.opts.Dir)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range d.names {
+		if _, ok := numbered(name, "", logSuffix); ok && name != d.log {
+			rewritten, err := q.checkLog(name, false, d.log)
+			if err != nil {
+				return mended, err
+			}
+			mended = mended || rewritten
+		}
+	}
+	return mended, nil
+}
+
+// holdsEvents reports whether a record of the log is a batch that was synced: all
+// those with events are.
+func holdsEvents(record []byte) bool {
+	if len(record) < batchrepr.HeaderLen {
+		return false
+	}
+	for r := batchrepr.Read(record); ; {
+		_, key, _, ok, err := r.Next()
+		if !ok || err != nil {
+			return false
+		}
+		if len(key) > 0 && (key[0] == kindEvent || key[0] == kindTotals) {
+			return true
+		}
+	}
+}
+
+// recount reads the log, after records of it were lost: the ledgers may count
+// deliveries that are gone, and not count some that a lost record had ended. The
+// former are dropped, the latter come once more.
+func (q *Queue) recount() error {
+	if !q.rewrote {
+		return nil
+	}
+	from, there := q.last+1, make(map[*sink]tally)
+	for _, s := range q.byName {
+		from = min(from, s.read)
+	}
+	err := q.records(from, q.last, func(seq uint64, raw []byte, err error) bool {
+		h, headErr := parseHeader(raw)
+		if err != nil || headErr != nil {
+			return true // the sinks meet it too, and report it
+		}
+		for _, s := range q.byName {
+			if t := there[s]; seq >= s.read && h.targets.has(s.ordinal) {
+				t.add(int64(len(raw)))
+				there[s] = t
+			}
+		}
+		return true
+	})
+	for _, s := range q.byName {
+		q.mendLedger(s, there[s])
+	}
+	return err
+}
+
+// mendLedger makes a sink's ledger agree with what is there to be read.
+func (q *Queue) mendLedger(s *sink, there tally) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	missing := s.fresh
+	missing.minus(there)
+	switch s.fresh = there; {
+	case missing == tally{}:
+		return
+	case missing.n >= 0:
+		s.ledger.dropped.plus(missing)
+		q.opts.Logger.Error("Stored events are lost; they are dropped", "sink", s.name, "deliveries", missing.n)
+	default:
+		s.ledger.delivered.plus(missing)
+		q.opts.Logger.Warn("Deliveries that had ended come again: the record of it is lost", "sink", s.name, "deliveries", -missing.n)
+	}
+	q.queued.Add(-missing.bytes)
+	s.dirty = true
+}
+
+// mendLetters counts a sink's dead letters, after damage was found: some may be
+// lost, and count as dropped.
+func (q *Queue) mendLetters(s *sink) error {
+	if !q.rewrote {
+		return nil
+	}
+	var there tally
+	err := q.scan(appendSinkKey(nil, kindDead, s.ordinal), func(_, value []byte) error {
+		there.add(int64(len(value)))
+		return nil
+	})
+	if err != nil || there == s.kept {
+		return err
+	}
+	q.opts.Logger.Warn("Dead letters are lost", "sink", s.name, "counted", s.kept.n, "there", there.n)
+	s.letters.dropped += max(s.kept.n-there.n, 0)
+	s.kept = there
+	return nil
+}
+
+// cannotOpen says what to do when Pebble does not open the directory.
+func (q *Queue) cannotOpen(err error) error {
+	if pebble.IsCorruptionError(err) || errors.Is(err, errRecord) || errors.Is(err, pebble.ErrDBNotPristine) {
+		return q.damaged(err)
+	}
+	return err
+}
