@@ -67,6 +67,25 @@ func Run(t *testing.T, open func(t *testing.T, dir string) queue.Queue) {
 		{"close gives leases back", checkCloseLeases},
 		{"oldest queued", checkOldest},
 		{"ledger under load", checkLedger},
+		{"dead letters are listed", checkLetters},
+		{"dead letters are dropped", checkDropLetters},
+		{"replay of dead letters", checkReplayLetters},
+		{"replay of dead letters refused", checkReplayLettersRefused},
+		{"replay of dead letters makes room for others", checkReplayFullOfDead},
+		{"one replay of a dead letter", checkReplayOnce},
+		{"events are listed", checkEvents},
+		{"replay of events", checkReplay},
+		{"replay of events refused", checkReplayRefused},
+		{"hand-over", checkHandOver},
+		{"hand-over of a part", checkForgetSome},
+		{"received once", checkReceiveOnce},
+		{"received at once", checkReceiveTogether},
+		{"received or refused", checkReceiveRefused},
+		{"received dead letters", checkReceiveDead},
+		{"quarantine", checkQuarantine},
+		{"quarantine is bounded", checkQuarantineBounds},
+		{"quarantine off", checkQuarantineOff},
+		{"closed to people", checkClosedToPeople},
 		{"random walk", checkRandom},
 	} {
 		t.Run(strings.ReplaceAll(tt.name, " ", "-"), func(t *testing.T) {
@@ -215,12 +234,12 @@ func (b *bench) wantRest(sink string, want ...string) {
 }
 
 // ledger is the counts of a sink.
-type ledger struct{ accepted, delivered, dead, dropped, queued int64 }
+type ledger struct{ accepted, delivered, dead, dropped, queued, handedOver int64 }
 
 func (b *bench) wantLedger(sink string, want ledger) {
 	b.t.Helper()
 	s := b.q.Stats().Sinks[sink]
-	got := ledger{s.Accepted, s.Delivered, s.Dead, s.Dropped, s.Queued}
+	got := ledger{s.Accepted, s.Delivered, s.Dead, s.Dropped, s.Queued, s.HandedOver}
 	if got != want {
 		b.t.Fatalf("ledger of %q = %+v, want %+v", sink, got, want)
 	}

@@ -223,9 +223,9 @@ func (m *model) compare() {
 	got, want := map[string]ledger{}, map[string]ledger{}
 	st := m.q.Stats()
 	for name, s := range m.sinks {
-		want[name] = ledger{s.accepted, s.delivered, s.dead, s.dropped, int64(len(s.waiting) + len(s.leased))}
+		want[name] = ledger{s.accepted, s.delivered, s.dead, s.dropped, int64(len(s.waiting) + len(s.leased)), 0}
 		g := st.Sinks[name]
-		got[name] = ledger{g.Accepted, g.Delivered, g.Dead, g.Dropped, g.Queued}
+		got[name] = ledger{g.Accepted, g.Delivered, g.Dead, g.Dropped, g.Queued, g.HandedOver}
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(ledger{})); diff != "" {
 		m.t.Fatalf("ledgers (-want +got):\n%s", diff)
