@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -40,11 +39,7 @@ func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 func (l list) split() []string {
 	var out []string
 	for _, v := range l {
-		for part := range strings.SplitSeq(v, ",") {
-			if part = strings.TrimSpace(part); part != "" {
-				out = append(out, part)
-			}
-		}
+		out = append(out, endpoint.SplitList(v)...)
 	}
 	return out
 }
@@ -140,15 +135,10 @@ func checkExposures(limits endpoint.Limits) error {
 	known := []v1alpha1.ExposureType{v1alpha1.ExposureClusterIP, v1alpha1.ExposureLoadBalancer, v1alpha1.ExposureGateway, v1alpha1.ExposureIngress}
 	for _, globs := range limits {
 		for _, g := range globs {
-			if !slices.ContainsFunc(known, func(t v1alpha1.ExposureType) bool { return matches(g, string(t)) }) {
+			if !slices.ContainsFunc(known, func(t v1alpha1.ExposureType) bool { return endpoint.Matches([]string{g}, string(t)) }) {
 				return fmt.Errorf("--allowed-exposures has %q, which is no exposure type; choose from %v", g, known)
 			}
 		}
 	}
 	return nil
-}
-
-func matches(glob, value string) bool {
-	ok, err := path.Match(glob, value)
-	return ok && err == nil
 }

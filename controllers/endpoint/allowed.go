@@ -39,17 +39,24 @@ func ParseLimits(values []string) (Limits, error) {
 		if _, twice := limits[namespace]; twice {
 			return nil, fmt.Errorf("namespace %q is limited twice; name all that it is allowed at once", namespace)
 		}
-		limits[namespace] = []string{}
-		for glob := range strings.SplitSeq(list, ",") {
-			if glob = strings.TrimSpace(glob); glob != "" {
-				limits[namespace] = append(limits[namespace], glob)
-			}
-		}
+		limits[namespace] = append([]string{}, SplitList(list)...) // also one that allows nothing
 		if err := CheckGlobs(limits[namespace]); err != nil {
 			return nil, err
 		}
 	}
 	return limits, nil
+}
+
+// SplitList returns what stands between the commas of a flag's value, without
+// blanks around it; nothing for what is empty.
+func SplitList(value string) []string {
+	var parts []string
+	for part := range strings.SplitSeq(value, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
 }
 
 // CheckGlobs returns an error if one of the texts is no glob.
@@ -71,10 +78,11 @@ func (l Limits) allow(namespace, value string) (bool, []string) {
 	if !ok {
 		globs = l["*"]
 	}
-	return matches(globs, value), globs
+	return Matches(globs, value), globs
 }
 
-func matches(globs []string, value string) bool {
+// Matches reports whether one of the globs, which CheckGlobs has seen, matches.
+func Matches(globs []string, value string) bool {
 	return slices.ContainsFunc(globs, func(g string) bool {
 		ok, _ := path.Match(g, value) // CheckGlobs has
 		return ok
@@ -100,7 +108,7 @@ func (a *Allowed) check(ep *v1alpha1.WebhookEndpoint) error {
 		{"spec.receiver.serviceAccountAnnotations", spec.Receiver.ServiceAccountAnnotations},
 	} {
 		for _, key := range slices.Sorted(maps.Keys(of.annotations)) {
-			if !matches(a.Annotations, key) {
+			if !Matches(a.Annotations, key) {
 				return notAllowed(of.field, key, ep.Namespace, a.Annotations)
 			}
 		}
