@@ -19,7 +19,7 @@ import (
 )
 
 // ErrNoBinaries says that the control plane was not built, and how that is done.
-var ErrNoBinaries = errors.New("run `make cluster-binaries`")
+var ErrNoBinaries = errors.New("run `make cluster-binaries`, or `make test`, which builds them first")
 
 const (
 	endPatience  = 30 * time.Second // for what should take none
