@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/receiver/handoff"
 	"github.com/fairlead-dev/fairlead/receiver/reload"
 	"github.com/fairlead-dev/fairlead/receiver/server"
 )
@@ -29,19 +31,37 @@ var version = "devel"
 
 type flags struct {
 	config, secrets, data, queueType, listen, telemetry, admin, level string
+	internal, peers, message                                          string
+	dataMax                                                           int64
 	allowLoopback, version                                            bool
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	ctx, hurry, stop := asked()
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if err := run(ctx, hurry, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return
 		}
 		fmt.Fprintln(os.Stderr, "receiver:", err)
 		os.Exit(1)
 	}
+}
+
+// asked returns a context that ends with the first signal to stop, and a channel
+// that is closed with the second.
+func asked() (ctx context.Context, hurry <-chan struct{}, stop func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	ctx, cancel := context.WithCancel(context.Background())
+	second := make(chan struct{})
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		close(second)
+	}()
+	return ctx, second, func() { signal.Stop(signals); cancel() }
 }
 
 func parse(args []string, stderr io.Writer) (flags, error) {
@@ -55,6 +75,10 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	fs.StringVar(&f.listen, "listen", ":8080", "`address` that takes webhooks")
 	fs.StringVar(&f.telemetry, "telemetry-listen", ":9090", "`address` of /healthz, /readyz, /metrics and /statusz")
 	fs.StringVar(&f.admin, "admin-listen", "127.0.0.1:8081", "`address` of the admin API, on loopback; empty for none")
+	fs.StringVar(&f.internal, "internal-listen", ":8082", "`address` that takes what sisters hand over; only used with --peers")
+	fs.StringVar(&f.peers, "peers", "", "`HOST:PORT` of the sisters that get what is left in an Ephemeral queue at the end, several separated by commas; each address of a HOST is one, but this process's own. Empty for none")
+	fs.Int64Var(&f.dataMax, "data-max-bytes", 0, "`bytes` that the data directory may take; 0 for what the disk has")
+	fs.StringVar(&f.message, "termination-message", "/dev/termination-log", "`file` that is told at the end what is left behind and what sisters took; empty for none")
 	fs.StringVar(&f.level, "log-level", "info", "`level` of the log: debug, info, warn or error")
 	fs.BoolVar(&f.allowLoopback, "allow-loopback-sinks", false, "let sinks be on this machine; for trying out only")
 	fs.BoolVar(&f.version, "version", false, "print the version and exit")
@@ -67,7 +91,7 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	return f, nil
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, hurry <-chan struct{}, args []string, stdout, stderr io.Writer) error {
 	f, err := parse(args, stderr)
 	if err != nil {
 		return err
@@ -80,39 +104,102 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
 		return fmt.Errorf("reading --log-level: %w", err)
 	}
-	return serve(ctx, f, stdout, slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})))
+	return serve(ctx, hurry, f, stdout, slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})))
 }
 
-func serve(ctx context.Context, f flags, stdout io.Writer, log *slog.Logger) error {
+func serve(ctx context.Context, hurry <-chan struct{}, f flags, stdout io.Writer, log *slog.Logger) error {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the HTTP client would print to package log what sinks send unasked
-	webhooks, err := net.Listen("tcp", f.listen)
+	l, err := listen(f)
 	if err != nil {
-		return fmt.Errorf("listening for webhooks: %w", err)
-	}
-	telemetry, err := net.Listen("tcp", f.telemetry)
-	if err != nil {
-		return errors.Join(fmt.Errorf("listening for telemetry: %w", err), webhooks.Close())
-	}
-	admin, err := listenAdmin(f.admin)
-	if err != nil {
-		return errors.Join(err, webhooks.Close(), telemetry.Close())
+		return err
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r, err := server.Open(server.Options{
 		Source:  &reload.Dir{ConfigFile: f.config, SecretsDir: f.secrets, Logger: log},
-		DataDir: f.data, QueueType: f.queueType, Registerer: reg, Logger: log, Now: time.Now, Stdout: stdout,
+		DataDir: f.data, DataMaxBytes: f.dataMax, QueueType: f.queueType, Registerer: reg, Logger: log, Now: time.Now, Stdout: stdout,
 		AllowLoopback: f.allowLoopback, DenyAddrs: denied(os.Getenv), Fatal: server.DiskFailed(log, os.Exit),
 	})
 	if err != nil {
-		return errors.Join(err, webhooks.Close(), telemetry.Close(), closeAdmin(admin))
+		return errors.Join(err, l.close())
 	}
 	return server.Serve(ctx, server.ServeOptions{
-		Webhooks: webhooks, Telemetry: telemetry, Admin: admin, Receivers: []*server.Receiver{r}, Gatherer: reg, Logger: log, Version: version, Now: time.Now,
+		Webhooks: l.webhooks, Telemetry: l.telemetry, Admin: l.admin, Sisters: l.sisters, Receivers: []*server.Receiver{r}, Gatherer: reg, Logger: log,
+		Version: version, Now: time.Now, Hurry: hurry, TerminationMessage: f.message,
 		Ready: func() {
-			log.Info("Serving", "version", version, "webhooks", webhooks.Addr().String(), "telemetry", telemetry.Addr().String(), "admin", addr(admin))
+			log.Info("Serving", "version", version, "webhooks", l.webhooks.Addr().String(), "telemetry", l.telemetry.Addr().String(),
+				"admin", addr(l.admin), "internal", l.internal())
 		},
 	})
+}
+
+// listeners are what a receiver listens on. admin and sisters may be nil.
+type listeners struct {
+	webhooks, telemetry, admin net.Listener
+	sisters                    *server.Sisters
+}
+
+// listen opens all listeners or none.
+func listen(f flags) (l *listeners, err error) {
+	l = &listeners{}
+	defer func() {
+		if err != nil {
+			err, l = errors.Join(err, l.close()), nil
+		}
+	}()
+	if l.webhooks, err = net.Listen("tcp", f.listen); err != nil {
+		return l, fmt.Errorf("listening for webhooks: %w", err)
+	}
+	if l.telemetry, err = net.Listen("tcp", f.telemetry); err != nil {
+		return l, fmt.Errorf("listening for telemetry: %w", err)
+	}
+	if l.admin, err = listenAdmin(f.admin); err != nil {
+		return l, err
+	}
+	l.sisters, err = listenSisters(f)
+	return l, err
+}
+
+// listenSisters listens for what sisters hand over. What is in a persistent queue
+// waits on its volume, so that nothing is handed over there.
+func listenSisters(f flags) (*server.Sisters, error) {
+	if f.peers == "" || f.queueType != string(v1alpha1.QueueEphemeral) {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", f.internal)
+	if err != nil {
+		return nil, fmt.Errorf("listening for sisters: %w", err)
+	}
+	own, err := netip.ParseAddrPort(l.Addr().String())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listening for sisters: %w", err), l.Close())
+	}
+	peers, err := handoff.ParsePeers(f.peers, own, net.DefaultResolver)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return &server.Sisters{Listener: l, Find: peers.Resolve}, nil
+}
+
+// internal is the address at which sisters hand over; empty if none do.
+func (l *listeners) internal() string {
+	if l.sisters == nil {
+		return ""
+	}
+	return addr(l.sisters.Listener)
+}
+
+func (l *listeners) close() error {
+	var errs []error
+	for _, one := range []net.Listener{l.webhooks, l.telemetry, l.admin} {
+		if one != nil {
+			errs = append(errs, one.Close())
+		}
+	}
+	if l.sisters != nil {
+		errs = append(errs, l.sisters.Listener.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // listenAdmin listens for the admin API: on loopback alone, because whoever can
@@ -136,13 +223,6 @@ func addr(l net.Listener) string {
 		return ""
 	}
 	return l.Addr().String()
-}
-
-func closeAdmin(l net.Listener) error {
-	if l == nil {
-		return nil
-	}
-	return l.Close()
 }
 
 // denied lists what no sink may resolve to: the API server's Service, and this

@@ -153,14 +153,14 @@ func TestFlags(t *testing.T) {
 		"no such config": {[]string{"--config", "nowhere.yaml", "--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0"}, "reading configuration"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := run(t.Context(), tt.args, io.Discard, io.Discard)
+			err := run(t.Context(), nil, tt.args, io.Discard, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("err = %v, want one about %q", err, tt.want)
 			}
 		})
 	}
 	var out strings.Builder
-	if err := run(t.Context(), []string{"--version"}, &out, io.Discard); err != nil || out.String() != version+"\n" {
+	if err := run(t.Context(), nil, []string{"--version"}, &out, io.Discard); err != nil || out.String() != version+"\n" {
 		t.Errorf("--version printed %q, %v", out.String(), err)
 	}
 }

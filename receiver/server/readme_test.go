@@ -40,7 +40,7 @@ func TestMetricsListing(t *testing.T) {
 // metric's kind and labels.
 func shownMetrics(t *testing.T) map[string]string {
 	sink := servertest.NewSinkhole(t, nil)
-	r := start(t, t.TempDir(), everything(t, sink.URL), servertest.Secrets(servertest.OldSecret))
+	r := startWith(t, t.TempDir(), everything(t, sink.URL), servertest.Secrets(servertest.OldSecret), withSisters(servertest.Listen(t)))
 	client := servertest.NewClient(t)
 	for _, body := range []string{`{"type":"a"}`, `{"type":"b"}`, `{"message":{},"user":{},"channel":{}}`} {
 		servertest.Post(t, client, r.url, "same", servertest.OldSecret, body)

@@ -32,6 +32,8 @@ type Options struct {
 	Source reload.Source
 	// DataDir is the queue's directory; it belongs to this process alone.
 	DataDir string
+	// DataMaxBytes is what the directory may take; 0 means what the disk has.
+	DataMaxBytes int64
 	// QueueType is shown on the status page.
 	QueueType string
 	// Registerer takes the metrics.
@@ -59,6 +61,8 @@ type Receiver struct {
 	router  atomic.Pointer[filter.Router]
 	config  atomic.Pointer[v1alpha1.Config]
 	appends appendWatch
+	// leaving is set when no more attempts are made.
+	leaving atomic.Bool
 
 	// mu guards what a reload replaces.
 	mu    sync.Mutex
@@ -86,7 +90,7 @@ func Open(o Options) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, err := embedded.Open(embedded.Options{Dir: o.DataDir, Logger: o.Logger, Now: o.Now, Fatal: o.Fatal, Limits: queueLimits(snap.Config)})
+	q, err := embedded.Open(embedded.Options{Dir: o.DataDir, MaxBytes: o.DataMaxBytes, Logger: o.Logger, Now: o.Now, Fatal: o.Fatal, Limits: queueLimits(snap.Config)})
 	if err != nil {
 		return nil, fmt.Errorf("opening queue: %w", err)
 	}
@@ -103,6 +107,9 @@ func (r *Receiver) start(snap *reload.Snapshot) error {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	if err := r.o.Registerer.Register(admin.NewQueueCollector(r.queue.Stats, r.intake.InFlight, r.o.Now)); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	if err := r.registerLeft(); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	if err := r.apply(snap); err != nil {
@@ -179,9 +186,20 @@ func (r *Receiver) Queued() int64 {
 // closes the queue. What is left in the queue is delivered after the next start
 // on the same data directory. No request may be under way any more.
 func (r *Receiver) Stop(patience time.Duration) error {
+	r.stopDelivering(patience)
+	return r.close()
+}
+
+// stopDelivering is the first half of Stop. What is left can be handed over then.
+func (r *Receiver) stopDelivering(patience time.Duration) {
 	r.stopWatch()
 	r.watching.Wait()
 	r.stopSinks(patience)
+	r.leaving.Store(true)
+}
+
+// close is the second half.
+func (r *Receiver) close() error {
 	if err := r.queue.Close(); err != nil {
 		return fmt.Errorf("closing queue: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairlead-dev/fairlead/api/statusz"
 	"github.com/fairlead-dev/fairlead/receiver/admin"
+	"github.com/fairlead-dev/fairlead/receiver/handoff"
 )
 
 // Bounds of a connection to the webhook listener. Providers wait 1 to 15 s for
@@ -47,6 +48,12 @@ type ServeOptions struct {
 	// ReadTimeout bounds how long a request may take to arrive, headers and body
 	// together. 0 means 15 s.
 	ReadTimeout time.Duration
+	// Sisters say who gets what is left in the queue at a stop; nil means that it
+	// stays. Only for a process with one receiver.
+	Sisters *Sisters
+	// TerminationMessage is the file that tells, at the end, what was left behind and
+	// handed over (statusz.Parting); empty means none.
+	TerminationMessage string
 	// Hurry, when it is closed, ends the waits of a stop: what is queued stays so.
 	Hurry <-chan struct{}
 	// Ready is called once, when both listeners are served.
@@ -56,28 +63,33 @@ type ServeOptions struct {
 // Serve works until ctx ends, and then stops in an order that loses nothing:
 // it stays open for the drain delay, while every answer asks the client to go
 // elsewhere; closes the listener and answers what is under way; delivers until
-// the queue is empty or the grace is over; stops attempts; syncs; leaves. It
-// returns nil after such a stop.
+// the queue is empty, or the grace is over, or nothing more can be delivered now
+// and a sister is there; stops attempts; hands what is left over to sisters, if
+// there are any; syncs; leaves. From the beginning of it sisters hand nothing over
+// to this process. Telemetry is served to the end. It returns nil after such a
+// stop.
 func Serve(ctx context.Context, o ServeOptions) error {
 	o.ReadTimeout = cmp.Or(o.ReadTimeout, readTimeout)
-	s := &process{o: o, started: o.Now()}
+	s := &process{o: o, started: o.Now(), metrics: newSisterMetrics()}
 	webhooks := s.webhooks()
 	telemetry, local := s.telemetry(), s.local(s.adminAPI())
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	go func() { failed <- serve(webhooks, o.Webhooks) }()
 	go func() { failed <- serve(telemetry, o.Telemetry) }()
 	if o.Admin != nil && o.Admin != o.Telemetry {
 		go func() { failed <- serve(local, o.Admin) }()
 	}
-	if o.Ready != nil {
+	err := s.serveSisters(failed)
+	if o.Ready != nil && err == nil {
 		o.Ready()
 	}
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+		}
 	}
-	return errors.Join(err, s.stop(webhooks), local.Close(), telemetry.Close())
+	return errors.Join(err, s.stop(webhooks, local), telemetry.Close())
 }
 
 func serve(s *http.Server, l net.Listener) error {
@@ -91,6 +103,13 @@ type process struct {
 	o        ServeOptions
 	started  time.Time
 	draining atomic.Bool
+
+	// sister takes hand-overs, served by sisters; nil if there are none.
+	sister  *handoff.Receiver
+	sisters *http.Server
+	metrics *sisterMetrics
+	// nextLook is when sisters are looked for again during a stop.
+	nextLook time.Time
 }
 
 func (s *process) webhooks() *http.Server {
@@ -155,83 +174,4 @@ func Route(receivers []*Receiver) http.Handler {
 
 func below(path, base string) bool {
 	return base == "/" || path == base || strings.HasPrefix(path, base) && path[len(base)] == '/'
-}
-
-// stop is the way out; see Serve.
-func (s *process) stop(webhooks *http.Server) error {
-	s.draining.Store(true)
-	var delay, grace time.Duration
-	for _, r := range s.o.Receivers {
-		r.Drain()
-		d := r.Config().Drain
-		delay, grace = max(delay, d.Delay.Duration), max(grace, d.Grace.Duration)
-	}
-	s.o.Logger.Info("Stopping: requests are still taken for a while", "delay", delay)
-	s.wait(delay)
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	err := webhooks.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("waiting for requests under way: %w", err), webhooks.Close())
-	}
-	s.o.Logger.Info("No more requests are taken; delivering what is queued", "grace", grace, "queued", s.queued())
-	deadline := s.o.Now().Add(grace)
-	s.waitEmpty(grace)
-	var left int64
-	for _, r := range s.o.Receivers {
-		err = errors.Join(err, r.Stop(s.patience(deadline)))
-		left += r.Queued()
-	}
-	if left > 0 {
-		s.o.Logger.Warn("Stopped with deliveries in the queue; they are made after the next start on the same data directory", "queued", left)
-	}
-	return err
-}
-
-// patience is how long attempts under way may go on: until the grace is over,
-// but at least a moment, so that an answer that is on its way is not lost and
-// the event delivered twice.
-func (s *process) patience(deadline time.Time) time.Duration {
-	select {
-	case <-s.o.Hurry:
-		return leastPatience
-	default:
-		return max(leastPatience, deadline.Sub(s.o.Now()))
-	}
-}
-
-const leastPatience = 2 * time.Second
-
-func (s *process) wait(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.o.Hurry:
-	}
-}
-
-// waitEmpty returns when nothing is queued, at the latest after d.
-func (s *process) waitEmpty(d time.Duration) {
-	end := time.NewTimer(d)
-	defer end.Stop()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for s.queued() > 0 {
-		select {
-		case <-end.C:
-			return
-		case <-s.o.Hurry:
-			return
-		case <-look.C:
-		}
-	}
-}
-
-func (s *process) queued() int64 {
-	var n int64
-	for _, r := range s.o.Receivers {
-		n += r.Queued()
-	}
-	return n
 }

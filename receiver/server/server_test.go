@@ -44,6 +44,12 @@ type receiver struct {
 // start runs a receiver; it is stopped at the end of the test if it still runs.
 func start(t testing.TB, dir string, c *v1alpha1.Config, secrets map[string][]byte) *receiver {
 	t.Helper()
+	return startWith(t, dir, c, secrets, func(*server.ServeOptions) {})
+}
+
+// startWith runs a receiver with other options.
+func startWith(t testing.TB, dir string, c *v1alpha1.Config, secrets map[string][]byte, edit func(*server.ServeOptions)) *receiver {
+	t.Helper()
 	r := &receiver{t: t, source: reload.NewMemory(servertest.Encode(t, c), secrets), done: make(chan error, 1), log: &sinktest.Log{}}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	reg := prometheus.NewRegistry()
@@ -57,10 +63,10 @@ func start(t testing.TB, dir string, c *v1alpha1.Config, secrets map[string][]by
 	r.url, r.admin = "http://"+hooks.Addr().String()+"/hooks", "http://"+telemetry.Addr().String()
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
-	go func() {
-		r.done <- server.Serve(ctx, server.ServeOptions{Webhooks: hooks, Telemetry: telemetry, Receivers: []*server.Receiver{r.receiver}, Gatherer: reg,
-			Logger: log, Version: "test", Now: time.Now, ReadTimeout: readTimeout})
-	}()
+	o := server.ServeOptions{Webhooks: hooks, Telemetry: telemetry, Receivers: []*server.Receiver{r.receiver}, Gatherer: reg,
+		Logger: log, Version: "test", Now: time.Now, ReadTimeout: readTimeout}
+	edit(&o)
+	go func() { r.done <- server.Serve(ctx, o) }()
 	t.Cleanup(func() { r.end() })
 	return r
 }
@@ -93,6 +99,16 @@ func (r *receiver) status() statusz.Endpoint {
 
 func (r *receiver) get(path string) string {
 	r.t.Helper()
+	text, err := r.tryGet(path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return text
+}
+
+// tryGet is for a receiver that may have ended.
+func (r *receiver) tryGet(path string) (string, error) {
+	r.t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, r.admin+path, nil)
 	if err != nil {
 		r.t.Fatal(err)
@@ -100,12 +116,9 @@ func (r *receiver) get(path string) string {
 	req.Close = true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		r.t.Fatal(err)
+		return "", err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return string(b)
+	return string(b), err
 }

@@ -97,6 +97,28 @@ func (k *Keys) Usable() []string {
 	return names
 }
 
+// Shared returns the names of the usable entries that nobody knows but the
+// provider and us, sorted: those that are public keys are left out.
+func (k *Keys) Shared() []string {
+	var names []string
+	for _, e := range k.entries {
+		if !k.public(e) {
+			names = append(names, e.name)
+		}
+	}
+	return names
+}
+
+// public reports whether an entry is a public key for some signature.
+func (k *Keys) public(e *entry) bool {
+	for i, one := range e.keys {
+		if one != nil && isPublicKey(k.scheme.signatures[i].algorithm) {
+			return true
+		}
+	}
+	return false
+}
+
 // Fingerprint returns a short text by which two people can tell whether they mean
 // the same secret, and from which the secret cannot be had; empty if the entry is
 // not usable. It changes with the secret.
