@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/pem"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +24,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fairlead-dev/fairlead/api/provider"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
@@ -47,8 +52,18 @@ func TestMain(m *testing.M) {
 //	$SERVER/verify/PROVIDER  answers as a receiver of that provider does
 //	$SERVER/status/CODE      answers with that status
 //	$SERVER/hang             answers never
+//	$SERVER/sink             a sink: answers with the status of answer CODE, else 200
 //	$TLSSERVER               the same over TLS, by the authority in ca.pem
 //	seen N                   waits until the server has had N requests
+//	answer CODE              says what the sink answers from now on
+//	delivered N              waits until the sink has taken N events, and writes what
+//	                         it knows of each to delivered.txt, a line each
+//	atleast N                waits until the sink has taken N events or more
+//	dead N, quarantined N    waits until the receiver at $ADMIN has so many
+//	secrets N                waits until it has so many signing secrets
+//	ready                    waits until a receiver's telemetry at $ADMIN says so
+//	$LISTEN, $ADMIN, $ADMIN2 addresses where nothing listens
+//	endpoint.yaml            an endpoint for $LISTEN/hooks that delivers to the sink
 func TestScripts(t *testing.T) {
 	samples, err := filepath.Abs("../../config/samples")
 	if err != nil {
@@ -71,14 +86,142 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TLSSERVER", secure.URL)
 			e.Setenv("SAMPLES", samples)
 			e.Values["server"] = s
+			for _, name := range []string{"LISTEN", "LISTEN2", "ADMIN", "ADMIN2"} {
+				e.Setenv(name, freeAddress())
+			}
+			if err := os.WriteFile(filepath.Join(e.WorkDir, "endpoint.yaml"), fmt.Appendf(nil, scriptEndpoint, plain.URL+"/sink", signingSecret), 0o600); err != nil {
+				return err
+			}
 			ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
 			if err := os.WriteFile(filepath.Join(e.WorkDir, "ca.pem"), ca, 0o600); err != nil {
 				return err
 			}
 			return os.WriteFile(filepath.Join(e.WorkDir, "secret.txt"), []byte(signingSecret+"\n"), 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"seen": seen},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"seen": seen, "answer": setAnswer, "delivered": delivered, "ready": ready,
+			"atleast": atLeast, "dead": counted("fairlead_receiver_dead_letters"), "quarantined": counted("fairlead_receiver_quarantined_requests"), "secrets": secrets},
 	})
+}
+
+// scriptEndpoint keeps what fails verification, and gives a delivery two attempts.
+const scriptEndpoint = `
+apiVersion: fairlead.dev/v1alpha1
+kind: WebhookEndpoint
+metadata: {name: chat, namespace: community}
+spec:
+  provider: stream-chat
+  secretRef: {name: signing}
+  sources: {mode: Observe}
+  sinks:
+  - name: app
+    http: {url: %q}
+    delivery: {maxAttempts: 2, minBackoff: 100ms}
+  exposure: {path: /hooks}
+  queue: {quarantine: {maxRequests: 100}}
+  receiver: {drain: {delay: 0s, grace: 1s}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: signing, namespace: community}
+stringData: {current: %q}
+`
+
+// freeAddress is one where nothing listens now.
+func freeAddress() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// setAnswer says what the script's sink answers.
+func setAnswer(ts *testscript.TestScript, _ bool, args []string) {
+	code, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	s := ts.Value("server").(*scriptServer)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers = code
+}
+
+// taken returns what the script's sink took, once it is so many.
+func taken(ts *testscript.TestScript, arg string) (got []string, want int) {
+	want, err := strconv.Atoi(arg)
+	ts.Check(err)
+	s := ts.Value("server").(*scriptServer)
+	until(ts, fmt.Sprint(want, " events at the sink"), func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		got = slices.Clone(s.events)
+		return len(got) >= want
+	})
+	return got, want
+}
+
+func atLeast(ts *testscript.TestScript, _ bool, args []string) { taken(ts, args[0]) }
+
+func delivered(ts *testscript.TestScript, _ bool, args []string) {
+	got, want := taken(ts, args[0])
+	if len(got) != want {
+		ts.Fatalf("the sink had %d events, want %d", len(got), want)
+	}
+	slices.Sort(got)
+	ts.Check(os.WriteFile(ts.MkAbs("delivered.txt"), []byte(strings.Join(got, "\n")+"\n"), 0o600))
+}
+
+// page returns a page of the receiver's telemetry; empty if there is none.
+func page(ts *testscript.TestScript, name string) string {
+	resp, err := http.Get("http://" + ts.Getenv("ADMIN") + name)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	return string(body)
+}
+
+// counted waits until a metric of the receiver is so high.
+func counted(metric string) func(*testscript.TestScript, bool, []string) {
+	line := regexp.MustCompile(`(?m)^` + metric + `\{.*\} (\d+)$`)
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		until(ts, metric+" "+args[0], func() bool {
+			m := line.FindStringSubmatch(page(ts, "/metrics"))
+			return m != nil && m[1] == args[0]
+		})
+	}
+}
+
+func secrets(ts *testscript.TestScript, _ bool, args []string) {
+	until(ts, args[0]+" secrets", func() bool { return fmt.Sprint(strings.Count(page(ts, "/statusz"), `"fingerprint"`)) == args[0] })
+}
+
+// ready waits for a receiver.
+func ready(ts *testscript.TestScript, _ bool, args []string) {
+	name := "ADMIN"
+	if len(args) > 0 {
+		name = args[0]
+	}
+	until(ts, "a receiver", func() bool {
+		resp, err := http.Get("http://" + ts.Getenv(name) + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
+func until(ts *testscript.TestScript, what string, ok func() bool) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			ts.Fatalf("waited in vain for %s", what)
+		}
+	}
 }
 
 // seen waits until the script's server has had so many requests.
@@ -102,6 +245,8 @@ func seen(ts *testscript.TestScript, _ bool, args []string) {
 type scriptServer struct {
 	mu       sync.Mutex
 	requests int
+	answers  int      // of the sink; 0 means 200
+	events   []string // that the sink took
 }
 
 func (s *scriptServer) count() int {
@@ -125,10 +270,25 @@ func (s *scriptServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.WriteHeader(code)
 		fmt.Fprintln(w, "as you\twish")
+	case "sink":
+		s.sink(w, r)
 	case "hang":
 		_, _ = io.Copy(io.Discard, r.Body) // the end of the connection is noticed only then
 		<-r.Context().Done()
 	}
+}
+
+// sink takes an event, or does not.
+func (s *scriptServer) sink(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answers > 299 || err != nil {
+		w.WriteHeader(s.answers)
+		fmt.Fprintln(w, "the sink says no")
+		return
+	}
+	s.events = append(s.events, fmt.Sprintf("%s replay=%s type=%s sha256=%x", r.Header.Get("Ce-Id"), r.Header.Get("Ce-Fairleadreplay"), r.Header.Get("Ce-Type"), sha256.Sum256(body)))
 }
 
 // verify answers as a receiver does that has the signing secret.
@@ -197,16 +357,36 @@ func TestRenderDefaults(t *testing.T) {
 // TestHelp holds that every verb and flag says what it is for, with an example,
 // and that a verb's exit codes stand in its help.
 func TestHelp(t *testing.T) {
-	root := newRoot(nil, io.Discard, io.Discard)
-	for _, cmd := range root.Commands() {
+	var check func(*cobra.Command)
+	check = func(cmd *cobra.Command) {
 		if cmd.Name() == "help" || cmd.Name() == "completion" {
-			continue
+			return
 		}
 		if cmd.Short == "" || cmd.Example == "" {
-			t.Errorf("%s has no description or no example", cmd.Name())
+			t.Errorf("%s has no description or no example", cmd.CommandPath())
 		}
 		if cmd.Name() != "version" && !strings.Contains(cmd.Long, "Exit codes: 0 ") {
-			t.Errorf("the help of %s does not name its exit codes", cmd.Name())
+			t.Errorf("the help of %s does not name its exit codes", cmd.CommandPath())
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" {
+				t.Errorf("flag --%s of %s says nothing", f.Name, cmd.CommandPath())
+			}
+		})
+		for _, sub := range cmd.Commands() {
+			check(sub)
+		}
+	}
+	check(newRoot(nil, io.Discard, io.Discard))
+}
+
+// What Ctrl-C has ended has the exit code that shells give for that.
+func TestStopped(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range [][]string{{"deadletters", "list"}, {"replay", "--all"}, {"quarantine", "reverify", "--all"}, {"queue", "status"}} {
+		if got := execute(ctx, args, nil, io.Discard, io.Discard); got != exitStopped {
+			t.Errorf("%v: exit code %d, want %d", args, got, exitStopped)
 		}
 	}
 }

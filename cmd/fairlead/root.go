@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fairlead-dev/fairlead/cmd/fairlead/admin"
 )
 
 // Exit codes. They are documented in the help of the root command.
@@ -16,13 +18,17 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitStopped is that of a shell for a program that Ctrl-C has ended.
+	exitStopped = 130
 )
 
 const rootHelp = `fairlead takes webhooks in: verified, on disk before they are answered, and
 delivered byte for byte.
 
 This tool checks the manifests that a cluster is given, runs the very same
-receiver from them without a cluster, and plays the providers.
+receiver from them without a cluster, plays the providers, and asks a running
+receiver what it holds: its queue, dead letters, quarantine, and stored events,
+which it can deliver once more.
 
 Exit codes: 0 all is well, 1 what was asked for failed, 2 wrong usage.`
 
@@ -30,7 +36,10 @@ const rootExample = `  # Check a manifest as the API server and the operator do.
   fairlead validate -f endpoint.yaml
 
   # Send it a message as Stream Chat would.
-  fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt`
+  fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt
+
+  # See what a running receiver could not deliver.
+  fairlead deadletters list`
 
 // usageError is an error in how the tool was called.
 type usageError struct{ error }
@@ -60,7 +69,8 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDemo(), newRanges(), newRender(), newRun(), newSend(), newValidate(), newVersion())
+	root.AddCommand(newDeadLetters(), newDemo(), newQuarantine(), newQueue(), newRanges(), newRender(), newReplay(), newRun(), newSend(),
+		newValidate(), newVersion())
 	return root
 }
 
@@ -78,6 +88,9 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		return exitUsage
 	}
 	fmt.Fprintf(stderr, "Error: %v\n", err)
+	if errors.Is(err, admin.ErrStopped) {
+		return exitStopped
+	}
 	return exitFailed
 }
 

@@ -48,12 +48,18 @@ func (f *letterFilter) matches(d *queue.DeadLetter) bool {
 type pager struct {
 	limit, items, scanned int
 	bytes                 int64
+	now                   func() time.Time
+	until                 time.Time
+}
+
+func (c *call) pager() *pager {
+	return &pager{limit: c.q.limit(), now: c.o.Now, until: c.o.Now().Add(scanTime)}
 }
 
 // full reports whether no further record fits. It counts the one that is asked
 // about as looked at.
 func (p *pager) full() bool {
-	if p.items >= p.limit || p.scanned >= maxScan || p.bytes >= pageBytes {
+	if p.items >= p.limit || p.scanned >= maxScan || p.bytes >= pageBytes || p.scanned > 0 && p.now().After(p.until) {
 		return true
 	}
 	p.scanned++
@@ -63,7 +69,7 @@ func (p *pager) full() bool {
 // deadLetters answers GET /v1/deadletters.
 func (c *call) deadLetters() (any, error) {
 	f, full := readLetterFilter(c.q, c.o.Now()), c.q.flag("full")
-	p := pager{limit: c.q.limit()}
+	p := c.pager()
 	after := c.letterCursor(f.sink)
 	if c.q.err != nil {
 		return nil, c.q.err
@@ -122,6 +128,12 @@ func parseLetter(text string) (queue.DeadLetterID, error) {
 		return queue.DeadLetterID{}, badRequest("%q names no dead letter; write SINK/SEQUENCE, such as app/12", bounded(text, 100))
 	}
 	return queue.DeadLetterID{Sink: sink, Sequence: n}, nil
+}
+
+// IsDeadLetterName reports whether text is of the form SINK/SEQUENCE.
+func IsDeadLetterName(text string) bool {
+	_, err := parseLetter(text)
+	return err == nil
 }
 
 func isSinkName(s string) bool {

@@ -29,7 +29,7 @@ func (f *eventFilter) matches(e *queue.StoredEvent) bool {
 // events answers GET /v1/events.
 func (c *call) events() (any, error) {
 	f := eventFilter{since: c.q.time("since"), until: c.q.time("until"), typ: c.q.text("type"), sink: c.q.text("sink"), hook: c.q.text("hook")}
-	p := pager{limit: c.q.limit()}
+	p := c.pager()
 	after := c.q.number("after")
 	if text := c.q.text("cursor"); text != "" {
 		var err error

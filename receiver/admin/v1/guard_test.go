@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/fairlead-dev/fairlead/receiver/admin/v1"
 )
@@ -119,7 +120,7 @@ func TestGuards(t *testing.T) {
 func TestSeveralEndpoints(t *testing.T) {
 	a, b := newRig(t, nil), newRig(t, nil)
 	b.append("b1", "x", "{}", "app")
-	h := v1.NewHandler(v1.Options{Endpoints: []v1.Endpoint{a.endpoint("chat"), b.endpoint("social")}})
+	h := v1.NewHandler(v1.Options{Endpoints: []v1.Endpoint{a.endpoint("chat"), b.endpoint("social")}, Now: time.Now})
 	e := read[v1.Error](t, serve(h, "GET", "/v1/queue", "", nil, nil), 400)
 	if len(e.Endpoints) != 2 || !strings.Contains(e.Error, "community/social") {
 		t.Errorf("error = %+v", e)
@@ -144,7 +145,7 @@ func TestBusy(t *testing.T) {
 		}
 		return status()
 	}
-	h := v1.NewHandler(v1.Options{Endpoints: []v1.Endpoint{ep}})
+	h := v1.NewHandler(v1.Options{Endpoints: []v1.Endpoint{ep}, Now: time.Now})
 	done := make(chan int)
 	for range 4 {
 		go func() { done <- serve(h, "GET", "/v1/queue", "", nil, nil).Code }()

@@ -54,9 +54,10 @@ const (
 	callTime  = 25 * time.Second
 	readTime  = 15 * time.Second
 	writeTime = 30 * time.Second
-	// maxScan bounds the records that one call looks at, pageBytes the bodies in one
-	// answer (one body may be larger).
+	// maxScan and scanTime bound the records that one call looks at, pageBytes the
+	// bodies in one answer (one body may be larger).
 	maxScan   = 10_000
+	scanTime  = 5 * time.Second
 	pageBytes = 1 << 20
 )
 
@@ -229,8 +230,8 @@ func asProblem(err error) *apiProblem {
 		return &apiProblem{status: http.StatusServiceUnavailable, retryAfter: 10, message: "the disk has too little free space: wait until finished events have gone, or make the volume larger"}
 	case errors.Is(err, queue.ErrClosed):
 		return &apiProblem{status: http.StatusServiceUnavailable, retryAfter: 5, message: "the receiver is stopping; ask another one, or this one after its start"}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &apiProblem{status: http.StatusServiceUnavailable, retryAfter: 5, message: "it took too long and may have been done all the same; look before you try again"}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled): // a client must not try again by itself
+		return &apiProblem{status: http.StatusGatewayTimeout, message: "it took too long and may have been done all the same; look before you try again"}
 	}
 	return &apiProblem{status: http.StatusInternalServerError, message: "it failed in the receiver; the receiver's log says why"}
 }

@@ -21,7 +21,7 @@ const (
 
 // quarantine answers GET /v1/quarantine.
 func (c *call) quarantine() (any, error) {
-	p := pager{limit: c.q.limit()}
+	p := c.pager()
 	after, err := sequenceCursor(quarantineCursor, c.q.text("cursor"))
 	if err != nil || c.q.err != nil {
 		return nil, firstOf(c.q.err, err)

@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-dev/fairlead/receiver/queue"
 )
 
-// stateRemoved is the state of a sink that is no longer listed.
-const stateRemoved = "removed"
+// StateRemoved is the state of a sink that is no longer listed.
+const StateRemoved = "removed"
 
 // queue answers GET /v1/queue.
 func (c *call) queue() (any, error) {
@@ -38,12 +38,12 @@ func sinkOf(name string, k queue.SinkStats, s statusz.Sink) Sink {
 	out := Sink{
 		Name: name, Accepted: k.Accepted, Delivered: k.Delivered, Dead: k.Dead, Dropped: k.Dropped, HandedOver: k.HandedOver, Queued: k.Queued,
 		Replayed: k.Replayed, Received: k.Received, QueuedBytes: k.QueuedBytes, Retrying: k.Retrying, OldestQueued: statusz.When(k.OldestQueued),
-		State: cmp.Or(s.State, stateRemoved), Reason: s.Reason, Breaker: s.Breaker, BreakerUntil: s.BreakerUntil, LastSuccess: s.LastSuccess,
+		State: cmp.Or(s.State, StateRemoved), Reason: s.Reason, Breaker: s.Breaker, BreakerUntil: s.BreakerUntil, LastSuccess: s.LastSuccess,
 		DeadLetters: k.DeadLetters, DeadLetterBytes: k.DeadLetterBytes, DeadLettersDropped: k.DeadLettersDropped,
 		DeadLettersReplayed: k.DeadLettersReplayed, DeadLettersHandedOver: k.DeadLettersHandedOver,
 	}
 	if k.Removed {
-		out.State = stateRemoved
+		out.State = StateRemoved
 	}
 	return out
 }

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-dev/fairlead/cmd/fairlead/admin"
+	v1 "github.com/fairlead-dev/fairlead/receiver/admin/v1"
+)
+
+const replayHelp = `Replay delivers events once more that a receiver has stored, delivered ones
+included, as long as spec.queue.retention and its capacity keep them. Sinks get
+the same id and bytes, with the replay's name in the CloudEvent extension
+fairleadreplay; to the receiver they are no duplicates.
+
+Choose the events by flags. --since and --until compare when events were received;
+write a time like 2027-01-31T12:00:00Z, or a duration like 2h for so long ago. Each
+event goes to the sinks that it was stored for, or with --sink only to that one.
+Events that a replay has stored are not replayed again: their first copy is.
+
+Where more than one event is chosen, --yes must say that this is meant (--dry-run
+lists them). They are queued at --rate, and while the queue is full this waits.
+Ctrl-C finishes what is under way and says how to go on.
+
+For deliveries that have failed, see fairlead deadletters replay.
+
+Exit codes: 0 all were replayed, 1 some could not be, 2 wrong usage, 130 stopped
+by Ctrl-C.`
+
+const replayExample = `  # The sink lost what it got this morning.
+  fairlead replay --since 2027-01-31T06:00:00Z --until 2027-01-31T09:30:00Z --sink app --dry-run
+  fairlead replay --since 2027-01-31T06:00:00Z --until 2027-01-31T09:30:00Z --sink app --yes
+
+  # All new messages of the last two hours, slowly.
+  fairlead replay --since 2h --type message.new --rate 20 --yes`
+
+// replayFlags are the flags of replay.
+type replayFlags struct {
+	receivers
+	since, until     string
+	filter           admin.EventFilter
+	rate, limit      int
+	name             string
+	all, yes, dryRun bool
+}
+
+func newReplay() *cobra.Command {
+	var f replayFlags
+	cmd := &cobra.Command{
+		Use:     "replay --since TIME|DURATION",
+		Short:   "Deliver stored events once more",
+		Long:    replayHelp,
+		Example: replayExample,
+		Args:    arguments(0, 0, "no arguments; choose events by flags"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.run(cmd)
+		},
+	}
+	f.receivers.register(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.since, "since", "", "only events received at this time or later: RFC 3339, or a duration for so long ago")
+	fl.StringVar(&f.until, "until", "", "only events received before this time; else now")
+	fl.StringVar(&f.filter.Type, "type", "", `only events of this type, in the provider's words; * stands for anything, as in "message.*"`)
+	fl.StringVar(&f.filter.Sink, "sink", "", "only events that were stored for this sink, and only to it")
+	fl.StringVar(&f.filter.Hook, "hook", "", "only events of this hook of the provider")
+	fl.Uint64Var(&f.filter.After, "after", 0, "only events behind this sequence: where a replay was stopped")
+	fl.IntVar(&f.limit, "limit", 0, "at most so many events; 0 for all")
+	fl.IntVar(&f.rate, "rate", defaultRate, "at most so many events a second; 0 for as fast as it goes")
+	fl.StringVar(&f.name, "name", "", "name of the replay; else one is made up")
+	fl.BoolVar(&f.all, "all", false, "all events that are stored, without --since")
+	fl.BoolVar(&f.yes, "yes", false, "all that are chosen are meant")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "only list which they are")
+	return cmd
+}
+
+func (f *replayFlags) check(now time.Time) (err error) {
+	if err := checkReplay(f.rate, f.name); err != nil {
+		return err
+	}
+	switch {
+	case f.since == "" && !f.all:
+		return usagef("--since is missing; say from when on, or --all for all that is stored")
+	case f.limit < 0:
+		return usagef("--limit is %d; it must not be negative", f.limit)
+	case f.filter.After > 0 && len(f.addresses) > 1:
+		return usagef("--after is a sequence of one receiver; name that one with --admin")
+	}
+	if f.filter.Since, err = moment("--since", f.since, time.Time{}, now); err != nil {
+		return err
+	}
+	if f.filter.Until, err = moment("--until", f.until, now, now); err != nil {
+		return err
+	}
+	if !f.filter.Since.Before(f.filter.Until) {
+		return usagef("--since is not before --until; no event can match")
+	}
+	return nil
+}
+
+// moment reads a time, or a duration before now.
+func moment(flag, text string, missing, now time.Time) (time.Time, error) {
+	if text == "" {
+		return missing, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, usagef("%s is %q; write a time like 2027-01-31T12:00:00Z, or a duration like 90m for so long ago", flag, text)
+	}
+	return t, nil
+}
+
+func (f *replayFlags) run(cmd *cobra.Command) error {
+	if err := f.check(time.Now()); err != nil {
+		return err
+	}
+	all, err := f.clients()
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return f.list(cmd, all)
+	}
+	chosen, n := map[*admin.Client][]v1.EventReplay{}, 0
+	err = each(cmd.Context(), all, func(from *admin.Client) (err error) {
+		chosen[from], err = f.choose(cmd.Context(), from)
+		n += len(chosen[from])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if n > 1 && !f.yes {
+		return usagef("%s match; add --yes if all of them are to be replayed, or --dry-run to list them", plural(n, "event"))
+	}
+	b, goOn := &bulk{done: "replayed", noun: "event", rate: f.rate, name: f.name}, ""
+	err = each(cmd.Context(), all, func(to *admin.Client) error {
+		done, err := runBulk(cmd, b, chosen[to], f.replay(to, b))
+		if err != nil {
+			goOn = f.goOn(to, b, chosen[to], done)
+		}
+		return err
+	})
+	return b.report(cmd, f.output, err, goOn)
+}
+
+// replay returns what replays a batch.
+func (f *replayFlags) replay(to *admin.Client, b *bulk) func(context.Context, []v1.EventReplay) (int, error) {
+	return func(ctx context.Context, batch []v1.EventReplay) (int, error) {
+		done, err := to.ReplayEvents(ctx, batch, b.name)
+		if err != nil {
+			return 0, err
+		}
+		b.name = done.Replay // the next batches belong to it too
+		return done.Missing, nil
+	}
+}
+
+// goOn says how to replay the others. It is the same command but for a time that
+// was given as a duration: that is another one by now.
+func (f *replayFlags) goOn(to *admin.Client, b *bulk, events []v1.EventReplay, done int) string {
+	flags := ""
+	if done > 0 {
+		flags = " --after " + strconv.FormatUint(events[done-1].Sequence, 10) + " --name " + b.name
+	}
+	if len(f.addresses) > 1 {
+		flags += " --admin " + to.Address()
+	}
+	if !f.filter.Since.IsZero() {
+		flags += " --since " + f.filter.Since.UTC().Format(time.RFC3339Nano)
+	}
+	return "to go on, give the same command with" + flags + " --until " + f.filter.Until.UTC().Format(time.RFC3339Nano)
+}
+
+// visit calls fn with the events that are chosen, and the sinks that they go to.
+func (f *replayFlags) visit(ctx context.Context, from *admin.Client, fn func(*v1.Event, []string)) error {
+	q, err := from.Queue(ctx)
+	if err != nil {
+		return err
+	}
+	n := 0
+	return from.Events(ctx, f.filter, func(e *v1.Event) bool {
+		sinks := f.sinks(e, q)
+		if e.Replay != "" || len(sinks) == 0 {
+			return true
+		}
+		n++
+		fn(e, sinks)
+		return n != f.limit
+	})
+}
+
+// sinks returns where an event goes: not to sinks that were taken out.
+func (f *replayFlags) sinks(e *v1.Event, q *v1.Queue) []string {
+	var out []string
+	for _, name := range e.Sinks {
+		listed := slices.ContainsFunc(q.Sinks, func(s v1.Sink) bool { return s.Name == name && s.State != v1.StateRemoved })
+		if listed && (f.filter.Sink == "" || f.filter.Sink == name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (f *replayFlags) choose(ctx context.Context, from *admin.Client) ([]v1.EventReplay, error) {
+	var all []v1.EventReplay
+	err := f.visit(ctx, from, func(e *v1.Event, sinks []string) {
+		all = append(all, v1.EventReplay{Sequence: e.Sequence, Sinks: sinks})
+	})
+	return all, err
+}
+
+// locatedEvent is an event with where it is.
+type locatedEvent struct {
+	Receiver string `json:"receiver,omitempty"`
+	v1.Event
+}
+
+func (f *replayFlags) list(cmd *cobra.Command, all []*admin.Client) error {
+	found := []locatedEvent{}
+	err := each(cmd.Context(), all, func(from *admin.Client) error {
+		return f.visit(cmd.Context(), from, func(e *v1.Event, sinks []string) {
+			found = append(found, locatedEvent{f.receivers.name(from), *e})
+			found[len(found)-1].Sinks = sinks
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if f.output != "" {
+		return printData(cmd.OutOrStdout(), f.output, found)
+	}
+	now := time.Now()
+	t := f.table(cmd.OutOrStdout(), "SEQUENCE", "EVENT", "TYPE", "RECEIVED", "SIZE", "SINKS")
+	for i := range found {
+		e := &found[i]
+		t.row(e.Receiver, strconv.FormatUint(e.Sequence, 10), cell(e.ID, 40), cell(e.Type, 40), age(&e.ReceivedAt, now), size(int64(e.Size)), fmt.Sprint(e.Sinks))
+	}
+	return t.end()
+}
