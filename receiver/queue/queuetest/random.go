@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-dev/fairlead/receiver/event"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
 )
 
@@ -54,19 +55,25 @@ type model struct {
 	*bench
 	rng    *rand.Rand
 	events int
-	limits queue.Limits
-	tight  bool            // the capacity may be reached
-	known  map[string]bool // by id and body
-	sinks  map[string]*modelSink
+	// replays counts replays, and events of other queues.
+	replays int
+	limits  queue.Limits
+	tight   bool            // the capacity may be reached
+	known   map[string]bool // by id and body
+	sinks   map[string]*modelSink
 }
 
-// modelSink is a sink of a model. Deliveries are named by id.
+// modelSink is a sink of a model.
 type modelSink struct {
-	listed                             bool
-	waiting                            map[string]int // attempts
-	leased                             []*queue.Delivery
-	accepted, delivered, dead, dropped int64
+	listed                                         bool
+	waiting                                        map[string]int // attempts, by name
+	leased                                         []*queue.Delivery
+	letters                                        map[uint64]*queue.Delivery // by sequence
+	accepted, delivered, dead, dropped, handedOver int64
 }
+
+// nameOf names a delivery. One event may be there several times, by replays.
+func nameOf(e *event.Event) string { return e.ID + "/" + e.Replay }
 
 var modelSinks = []string{"red", "green", "blue"}
 
@@ -76,7 +83,7 @@ func checkRandom(t *testing.T, b *bench) {
 	t.Logf("seed %d", seed)
 	m := &model{bench: b, limits: roomy, rng: rand.New(rand.NewPCG(seed, 1)), known: map[string]bool{}, sinks: map[string]*modelSink{}}
 	for _, name := range modelSinks {
-		m.sinks[name] = &modelSink{waiting: map[string]int{}}
+		m.sinks[name] = &modelSink{waiting: map[string]int{}, letters: map[uint64]*queue.Delivery{}}
 	}
 	m.changeSinks()
 	for range 600 {
@@ -88,18 +95,26 @@ func checkRandom(t *testing.T, b *bench) {
 func (m *model) step() {
 	m.t.Helper()
 	switch p := m.rng.IntN(100); {
-	case p < 40:
+	case p < 36:
 		m.appendOne()
-	case p < 65:
+	case p < 60:
 		m.leaseOne()
-	case p < 95:
+	case p < 89:
 		m.endOne()
+	case p < 91:
+		m.replayLetters()
+	case p < 92:
+		m.dropLetters()
+	case p < 93:
+		m.handOver()
+	case p < 95:
+		m.receive()
 	case p < 97:
 		m.restart()
 		m.q.SetLimits(m.limits)
 		for _, s := range m.sinks {
 			for _, d := range s.leased {
-				s.waiting[d.Event.ID] = d.Attempts
+				s.waiting[nameOf(d.Event)] = d.Attempts
 			}
 			s.leased = nil
 		}
@@ -162,7 +177,7 @@ func (m *model) appendOne() {
 	if want == queue.Stored {
 		for _, name := range to {
 			m.sinks[name].accepted++
-			m.sinks[name].waiting[id] = 0
+			m.sinks[name].waiting[nameOf(e)] = 0
 		}
 	}
 }
@@ -184,11 +199,11 @@ func (m *model) leaseOne() {
 		return
 	}
 	d := m.lease(name)
-	attempts, ok := s.waiting[d.Event.ID]
+	attempts, ok := s.waiting[nameOf(d.Event)]
 	if !ok || attempts != d.Attempts {
 		m.t.Fatalf("%q leased %q with %d attempts; it waits: %v, with %d", name, d.Event.ID, d.Attempts, ok, attempts)
 	}
-	delete(s.waiting, d.Event.ID)
+	delete(s.waiting, nameOf(d.Event))
 	s.leased = append(s.leased, d)
 }
 
@@ -205,13 +220,14 @@ func (m *model) endOne() {
 	switch m.rng.IntN(6) {
 	case 0:
 		c.Nack(d, time.Time{}, "again")
-		s.waiting[d.Event.ID] = d.Attempts + 1
+		s.waiting[nameOf(d.Event)] = d.Attempts + 1
 	case 1:
 		c.Release(d)
-		s.waiting[d.Event.ID] = d.Attempts
+		s.waiting[nameOf(d.Event)] = d.Attempts
 	case 2:
 		c.DeadLetter(d, "enough", []byte("no"))
 		s.dead++
+		s.letters[d.Sequence] = d
 	default:
 		c.Ack(d)
 		s.delivered++
@@ -223,7 +239,7 @@ func (m *model) compare() {
 	got, want := map[string]ledger{}, map[string]ledger{}
 	st := m.q.Stats()
 	for name, s := range m.sinks {
-		want[name] = ledger{s.accepted, s.delivered, s.dead, s.dropped, int64(len(s.waiting) + len(s.leased)), 0}
+		want[name] = ledger{s.accepted, s.delivered, s.dead, s.dropped, int64(len(s.waiting) + len(s.leased)), s.handedOver}
 		g := st.Sinks[name]
 		got[name] = ledger{g.Accepted, g.Delivered, g.Dead, g.Dropped, g.Queued, g.HandedOver}
 	}
