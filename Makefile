@@ -99,6 +99,10 @@ generate: ## Make deep copies, CRDs, roles and the API reference from the code
 bench: build ## Measure against the yardstick and print the ratio table (BENCHFLAGS="--rounds 5")
 	@cd hack/bench && $(GO) run . run --fairlead $(CURDIR)/bin/fairlead --receiver $(CURDIR)/bin/receiver $(BENCHFLAGS)
 
+.PHONY: bench-backlog
+bench-backlog: ## Measure a queue with a million deliveries, from the outage to the recovery
+	@$(GO) test ./receiver/dispatch -run '^$$' -bench '^BenchmarkBacklog$$' -benchtime 1x -timeout 20m
+
 .PHONY: bench-operator
 bench-operator: build cluster-binaries ## Measure the operator with 1,000 endpoints (BENCHFLAGS="--endpoints 100")
 	@$(GO) run ./hack/bench-operator --operator $(CURDIR)/bin/operator $(BENCHFLAGS)

@@ -43,10 +43,12 @@ func (l *leases) Lease(ctx context.Context) (*queue.Delivery, error) {
 	return d, err
 }
 
+var roomy = queue.Limits{Capacity: 16 << 30, Retention: time.Hour}
+
 // openBacklog opens a queue, and runs its sink until the test ends or end is
 // called.
 func openBacklog(t testing.TB, o embedded.Options) (b *backlog, end func()) {
-	o.Limits = queue.Limits{Capacity: 16 << 30, Retention: time.Hour}
+	o.Limits = roomy
 	q, err := embedded.Open(o)
 	if err != nil {
 		t.Fatal(err)
