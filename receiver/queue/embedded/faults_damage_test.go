@@ -179,4 +179,3 @@ func flipOnce(t *testing.T, fs *vfs.MemFS, b *book) string {
 	}
 	return "all served"
 }
-
