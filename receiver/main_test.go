@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/fairlead-dev/fairlead/receiver/server/servertest"
@@ -30,18 +32,22 @@ func TestMain(m *testing.M) {
 
 // child is a receiver in a process of its own.
 type child struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	url    string
-	output io.ReadCloser
+	t              *testing.T
+	cmd            *exec.Cmd
+	url, telemetry string
+	addr           string // where it takes webhooks
+	output         io.ReadCloser
+	drained        sync.WaitGroup // of its output
 }
 
-// spawn starts a receiver and returns when it serves.
-func spawn(t *testing.T, dir string) *child {
+// spawn starts a receiver and returns when it serves. Later flags win.
+func spawn(t *testing.T, dir string, flags ...string) *child {
 	t.Helper()
-	c := &child{t: t, cmd: exec.CommandContext(context.Background(), os.Args[0],
+	args := []string{
 		"--config", filepath.Join(dir, "config", "config.yaml"), "--secrets-dir", filepath.Join(dir, "secrets"), "--data-dir", filepath.Join(dir, "data"),
-		"--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--allow-loopback-sinks")}
+		"--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--termination-message", "", "--allow-loopback-sinks",
+	}
+	c := &child{t: t, cmd: exec.CommandContext(context.Background(), os.Args[0], append(args, flags...)...)}
 	c.cmd.Env = append(os.Environ(), asReceiver+"=1")
 	var err error
 	if c.output, err = c.cmd.StderrPipe(); err != nil {
@@ -58,15 +64,24 @@ func (c *child) awaitReady() {
 	c.t.Helper()
 	lines := bufio.NewScanner(c.output)
 	for lines.Scan() {
-		var line struct{ Msg, Webhooks string }
+		var line struct{ Msg, Webhooks, Telemetry string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "Serving" {
-			c.url = "http://" + line.Webhooks + "/hooks"
-			go func() { _, _ = io.Copy(io.Discard, c.output) }()
+			c.addr, c.telemetry, c.url = line.Webhooks, line.Telemetry, "http://"+line.Webhooks+"/hooks"
+			c.drained.Go(func() { c.follow(lines) })
 			return
 		}
 		c.t.Log(lines.Text())
 	}
 	c.t.Fatalf("the receiver did not start: %v", c.cmd.Wait())
+}
+
+// follow reads the log to its end, and shows what is worse than usual.
+func (c *child) follow(lines *bufio.Scanner) {
+	for lines.Scan() {
+		if text := lines.Text(); strings.Contains(text, `"level":"ERROR"`) || !strings.HasPrefix(text, "{") {
+			c.t.Log(text)
+		}
+	}
 }
 
 // kill ends the process without any warning.
@@ -75,7 +90,25 @@ func (c *child) kill() {
 	if err := c.cmd.Process.Kill(); err != nil {
 		c.t.Fatal(err)
 	}
+	c.drained.Wait()
 	_ = c.cmd.Wait() // it says that it was killed
+}
+
+// terminate asks the process to stop.
+func (c *child) terminate() {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// wait returns when the process has stopped as it was asked to.
+func (c *child) wait() {
+	c.t.Helper()
+	c.drained.Wait()
+	if err := c.cmd.Wait(); err != nil {
+		c.t.Errorf("the receiver ended with %v", err)
+	}
 }
 
 // write makes the files of a pod: configuration and one mounted Secret.

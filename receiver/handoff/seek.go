@@ -42,7 +42,10 @@ func (s *sender) ask(ctx context.Context) {
 			return
 		}
 		s.passed[a], s.last = s.o.Now().Add(passPause), err
-		s.o.Logger.Info("A sister takes nothing at the moment", "sister", a.String(), "err", err)
+		if why := err.Error(); s.told[a] != why { // once for each reason: she is asked every so often
+			s.told[a] = why
+			s.o.Logger.Info("A sister takes nothing at the moment", "sister", a.String(), "err", err)
+		}
 	}
 }
 

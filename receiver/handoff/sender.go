@@ -79,7 +79,7 @@ func HandOver(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("handing over: %w", err)
 	}
-	s := &sender{o: o, keys: own, passed: map[netip.AddrPort]time.Time{}}
+	s := &sender{o: o, keys: own, passed: map[netip.AddrPort]time.Time{}, told: map[netip.AddrPort]string{}}
 	transport := newTransport(o.Dial)
 	defer transport.CloseIdleConnections()
 	s.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -119,6 +119,7 @@ type sender struct {
 	// passed says until when a sister is left alone that refused or did not answer;
 	// useless are those that do not know a sink.
 	passed  map[netip.AddrPort]time.Time
+	told    map[netip.AddrPort]string // the log has been told
 	useless []netip.AddrPort
 	last    error // why the last sister was of no use
 }

@@ -40,7 +40,13 @@ const Wait = 20 * time.Second
 // the speed of a test.
 func Config(t testing.TB, url string, edit func(*v1alpha1.Config)) *v1alpha1.Config {
 	t.Helper()
-	p, err := provider.Get("stream-chat")
+	return ConfigOf(t, "stream-chat", url, edit)
+}
+
+// ConfigOf is the same for another provider.
+func ConfigOf(t testing.TB, of, url string, edit func(*v1alpha1.Config)) *v1alpha1.Config {
+	t.Helper()
+	p, err := provider.Get(of)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,15 +151,19 @@ func BodyOf(id string) string {
 type Sinkhole struct {
 	URL string
 	t   testing.TB
-	mu  sync.Mutex
-	got map[string][]string // bodies by id
+	// idOf finds an event's id, and bodyOf says what its body must be.
+	idOf   func(r *http.Request, body string) string
+	bodyOf func(id string) string
+	mu     sync.Mutex
+	got    map[string][]string // bodies by id
 }
 
 // NewSinkhole starts a sink that takes every event; or, with answer, those for
 // which it returns true, having answered the others itself.
 func NewSinkhole(t testing.TB, answer func(w http.ResponseWriter, r *http.Request) bool) *Sinkhole {
 	l := Listen(t)
-	s := &Sinkhole{URL: "http://" + l.Addr().String(), t: t, got: map[string][]string{}}
+	s := &Sinkhole{URL: "http://" + l.Addr().String(), t: t, got: map[string][]string{}, bodyOf: BodyOf}
+	s.idOf = func(r *http.Request, _ string) string { return r.Header.Get("Ce-Id") }
 	srv := &http.Server{ReadHeaderTimeout: Wait, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || answer != nil && !answer(w, r) {
@@ -161,7 +171,7 @@ func NewSinkhole(t testing.TB, answer func(w http.ResponseWriter, r *http.Reques
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		id := r.Header.Get("Ce-Id")
+		id := s.idOf(r, string(body))
 		s.got[id] = append(s.got[id], string(body))
 	})}
 	go func() { _ = srv.Serve(l) }()
@@ -179,12 +189,19 @@ func (s *Sinkhole) IDs() map[string]bool {
 	for id, bodies := range s.got {
 		ids[id] = true
 		for _, b := range bodies {
-			if b != BodyOf(id) {
+			if b != s.bodyOf(id) {
 				s.t.Errorf("event %s came with the body %q", id, b)
 			}
 		}
 	}
 	return ids
+}
+
+// Count returns how many different events came.
+func (s *Sinkhole) Count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.got)
 }
 
 // Times returns how often each event came.
