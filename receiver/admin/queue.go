@@ -119,12 +119,9 @@ func one(yes bool) int64 {
 	return 0
 }
 
-// lowSpace is how little room on the disk is worth an alert.
-const lowSpace = 64 << 20
-
 // Alerts lists the stores that fill up, by their names on the status page: the
-// queue and the dead letters from half of their capacity on, and the disk when
-// events are refused for want of space, or soon will be.
+// queue and the dead letters from half of their capacity on, and the disk from
+// where twice as much is free as must stay so: below that, events are refused.
 func Alerts(s queue.Stats) []string {
 	var out []string
 	if s.Capacity > 0 && s.QueuedBytes >= s.Capacity/2 {
@@ -133,7 +130,7 @@ func Alerts(s queue.Stats) []string {
 	if s.DeadLetterCapacity > 0 && s.DeadLetterBytes >= s.DeadLetterCapacity/2 {
 		out = append(out, statusz.StoreDeadLetters)
 	}
-	if s.FreeBytes >= 0 && s.FreeBytes < lowSpace {
+	if s.FreeBytes >= 0 && s.FreeBytes <= s.MinFree {
 		out = append(out, statusz.StoreDisk)
 	}
 	return out

@@ -13,7 +13,7 @@ import (
 var ErrStopped = errors.New("stopped before all was done")
 
 // Bulk does something with many items, batch by batch and at a rate. A batch that
-// the receiver has no room for is made smaller, and then waited for.
+// the receiver has no room for is made smaller, and at last waited with.
 type Bulk[T any] struct {
 	Items []T
 	// Rate bounds the items a second; 0 is no bound.
@@ -47,7 +47,7 @@ func (b *Bulk[T]) Run(ctx context.Context) error {
 		case err == nil:
 			b.Done, b.Missing = b.Done+n, b.Missing+missing
 			b.Progress.show(b.Done, len(b.Items), b.Now().Sub(began), "")
-			wait = b.due(most).Sub(b.Now())
+			wait, most = b.due(n), min(2*most, b.first())
 		case full && n > 1:
 			most, wait = (n+1)/2, 0
 		case full:
@@ -70,13 +70,12 @@ func (b *Bulk[T]) first() int {
 	return max(1, min(b.Most, b.Rate/4))
 }
 
-// due returns when the next batch may be done: a batch takes the time that its
-// items have at the rate.
-func (b *Bulk[T]) due(batch int) time.Time {
+// due returns how long to wait after a batch: what its items have at the rate.
+func (b *Bulk[T]) due(batch int) time.Duration {
 	if b.Rate <= 0 {
-		return b.Now()
+		return 0
 	}
-	return b.Now().Add(time.Duration(batch) * time.Second / time.Duration(b.Rate))
+	return time.Duration(batch) * time.Second / time.Duration(b.Rate)
 }
 
 // pause waits, and reports whether it was for all of the time.
