@@ -150,7 +150,7 @@ func (q *Queue) add(r *record, id *identity, names []string) (*group, error) {
 		return nil, err
 	}
 	g := q.pendingGroup()
-	q.last++
+	q.last = q.nextSequence(int64(size))
 	if id != nil {
 		q.memory.remember(g.batch, id)
 	}
@@ -177,6 +177,21 @@ func (q *Queue) reserveQueued(cost int64) error {
 		return errNoRoom
 	}
 	return nil
+}
+
+// nextSequence is the next event's. A window of sequences that holds much ends
+// early: its tables also hold the deletions of its events, and space is given back
+// by writing again what is left of them. The caller holds mu.
+func (q *Queue) nextSequence(size int64) uint64 {
+	next := q.last + 1
+	if next/eventWindow != q.last/eventWindow {
+		q.windowBytes = 0
+	}
+	if q.windowBytes += size; q.windowBytes > windowBytes && q.windowBytes > size {
+		q.windowBytes = size
+		next = (q.last/eventWindow + 1) * eventWindow
+	}
+	return next
 }
 
 // pendingGroup returns the group to add to. The caller holds mu.

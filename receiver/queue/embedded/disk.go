@@ -52,6 +52,8 @@ type space struct {
 	// free is what the last look found above the floor.
 	free  atomic.Int64
 	short atomic.Bool // Append refuses
+	// denied is what the last one that was refused would have taken.
+	denied atomic.Int64
 	// keep bounds the bytes of finished events while space is short.
 	keep atomic.Int64
 
@@ -98,6 +100,7 @@ func (s *space) take(n int64) error {
 		return nil
 	}
 	s.left.Add(n)
+	s.denied.Store(min(n*writeFactor, s.floor/2))
 	return queue.ErrNoSpace
 }
 
@@ -171,7 +174,7 @@ func (s *space) look() {
 // decide says whether Append may go on. What it needs to begin again is a little
 // more than what makes it stop.
 func (s *space) decide(free int64) {
-	enough := s.floor
+	enough := s.floor + s.denied.Swap(0)
 	if s.short.Load() {
 		enough += s.floor / 8
 	}
@@ -257,7 +260,7 @@ func (s *space) evict(free int64) {
 		}
 		return
 	}
-	keep := max(s.q.bytes.Load()-(s.floor+s.floor/8-free), s.q.queued.Load(), 0)
+	keep := max(s.q.bytes.Load()-(s.floor+s.floor/4-free), s.q.queued.Load(), 0)
 	if keep < s.keep.Swap(keep) && s.q.events.Load() > 0 {
 		s.q.flushNow()
 	}

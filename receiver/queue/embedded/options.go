@@ -66,7 +66,9 @@ const (
 	// flushDelay is how long deletions may wait before they free space.
 	flushDelay = 30 * time.Second
 	// eventWindow is how many sequences a table of events may span.
-	eventWindow                 = 1 << 14
+	eventWindow = 1 << 14
+	// windowBytes is how many bytes of events a window holds, more or less.
+	windowBytes                 = 4 << 20
 	batchInitial, batchRetained = 128 << 10, 1 << 20
 )
 

@@ -70,15 +70,18 @@ type Queue struct {
 
 	mu sync.Mutex // guards what follows
 	// closed is set once.
-	closed   bool
-	pending  *group // what the next commit writes
-	spare    *pebble.Batch
-	last     uint64           // the last sequence given away
-	memory   memory           // of events
-	received memory           // of transfers
-	byName   map[string]*sink // the sinks that are listed
-	controls []*control
-	flushDue bool
+	closed  bool
+	pending *group // what the next commit writes
+	spare   *pebble.Batch
+	last    uint64 // the last sequence given away
+	// windowBytes is what the window of the last sequence holds, of what was appended
+	// since the queue was opened.
+	windowBytes int64
+	memory      memory           // of events
+	received    memory           // of transfers
+	byName      map[string]*sink // the sinks that are listed
+	controls    []*control
+	flushDue    bool
 
 	sinks atomic.Pointer[[]*sink] // every sink that ever was
 
