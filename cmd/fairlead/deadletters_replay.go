@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -117,7 +118,8 @@ func (f *lettersBulk) clients(r *receivers, names []string) ([]*admin.Client, er
 // find lists what is named or chosen, before anything is done.
 func (f *lettersBulk) find(ctx context.Context, all []*admin.Client, names []string) (map[*admin.Client][]string, error) {
 	if len(names) > 0 {
-		return map[*admin.Client][]string{all[0]: names}, nil
+		slices.Sort(names)
+		return map[*admin.Client][]string{all[0]: slices.Compact(names)}, nil
 	}
 	ids := map[*admin.Client][]string{}
 	err := each(ctx, all, func(from *admin.Client) error {

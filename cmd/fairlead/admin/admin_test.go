@@ -66,7 +66,7 @@ func TestErrors(t *testing.T) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
 		}, "redirect, which is not followed"},
 		"no API":  {http.NotFound, "no admin API is served at"},
-		"proxy":   {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 502) }, "status 502"},
+		"proxy":   {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusBadGateway) }, "status 502"},
 		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }, "is not the admin API's"},
 	} {
 		t.Run(name, func(t *testing.T) {
