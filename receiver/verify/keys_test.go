@@ -179,6 +179,21 @@ func TestPublicKeyAsSecret(t *testing.T) {
 	}
 }
 
+// A public key is no secret that receivers share: anybody may have it.
+func TestShared(t *testing.T) {
+	b64, public := plain, plain
+	b64.Secret = &v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64, Prefix: "whsec_"}
+	public.Algorithm = v1alpha1.Ed25519
+	public.Secret = &v1alpha1.SecretFormat{Encoding: v1alpha1.EncodingBase64, Prefix: "whpk_"}
+	text := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
+	k, _ := newScheme(t, b64, public).Keys([]verify.Entry{
+		{Name: "public", Value: []byte("whpk_" + text)}, {Name: "secret", Value: []byte("whsec_" + text)}, {Name: "broken", Value: []byte("whsec_")},
+	})
+	if diff := cmp.Diff([]string{"secret"}, k.Shared()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestManyEntries(t *testing.T) {
 	var entries []verify.Entry
 	for i := range 20 {
