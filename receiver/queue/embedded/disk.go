@@ -84,7 +84,7 @@ func (s *space) start(q *Queue) {
 	}
 	if info, err := q.fs.Stat(q.path(ballastName)); err == nil {
 		if s.ballast = true; info.Size() != s.ballastSize { // it was not finished, or is to be another one
-			s.dropBallast(0)
+			s.ballast = q.fs.Remove(q.path(ballastName)) != nil
 		}
 	}
 	s.look()
