@@ -104,7 +104,7 @@ func (r *Runner) settle(d *queue.Delivery, t ticket, err error) string {
 		now := r.now()
 		r.succeeded(now)
 		r.judge(t, d, nil)
-		r.observer.Delivered(r.name, now.Sub(d.Event.ReceivedAt))
+		r.observer.Delivered(r.name, now.Sub(d.Event.Since()))
 		return Delivered
 	}
 	r.failed(d.Event.ID, err)
@@ -129,7 +129,7 @@ func (r *Runner) settleFailed(d *queue.Delivery, t ticket, err error) string {
 		return r.die(d, ReasonPermanent, reason, answer)
 	case d.Attempts+1 >= settings.MaxAttempts:
 		return r.die(d, ReasonAttempts, fmt.Sprintf("%d attempts failed; the last: %s", d.Attempts+1, reason), answer)
-	case until.Sub(d.Event.ReceivedAt) > settings.MaxAge.Duration:
+	case until.Sub(d.Event.Since()) > settings.MaxAge.Duration:
 		return r.die(d, ReasonAge, "next attempt would come after maxAge; the last: "+reason, answer)
 	}
 	r.consumer.Nack(d, until, reason)

@@ -178,3 +178,12 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("state %+v", state)
 	}
 }
+
+// A replay of an event that came long ago is as young as the replay.
+func TestReplayOfOldEvent(t *testing.T) {
+	g := start(t, nil)
+	s := &fake{t: t, deliver: func(context.Context, *event.Event) error { return nil }}
+	g.Update(s, settings())
+	g.queue.addEvent(&event.Event{ID: "evt", ReceivedAt: time.Now().Add(-2 * time.Hour), Replay: "again", ReplayedAt: time.Now()})
+	eventually(t, "the delivery", func() bool { return g.queue.ledger() == ledger{delivered: 1} })
+}

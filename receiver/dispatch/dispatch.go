@@ -287,7 +287,7 @@ func (r *Runner) begin(d *queue.Delivery, now time.Time) (ticket, permission) {
 	switch {
 	case !r.working():
 		return ticket{}, mustWait
-	case now.Sub(d.Event.ReceivedAt) > r.delivery.MaxAge.Duration:
+	case now.Sub(d.Event.Since()) > r.delivery.MaxAge.Duration:
 		r.breaker.sweeping = r.breaker.state == HalfOpen
 		r.fill()
 		return ticket{}, isTooOld

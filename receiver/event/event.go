@@ -37,8 +37,18 @@ type Event struct {
 	// Replay names the replay that made deliveries of a stored event again; empty
 	// for the event as it came. A replayed event keeps its ID.
 	Replay string
+	// ReplayedAt is when that was; zero for the event as it came.
+	ReplayedAt time.Time
 	// Body is the exact bytes that were signed.
 	Body []byte
+}
+
+// Since is when the event's deliveries were asked for: their age counts from then.
+func (e *Event) Since() time.Time {
+	if e.ReplayedAt.IsZero() {
+		return e.ReceivedAt
+	}
+	return e.ReplayedAt
 }
 
 // Header is one header with its value.

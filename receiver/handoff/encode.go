@@ -35,7 +35,7 @@ var errBatch = errors.New("malformed batch")
 // A batch is, after the format: the number of transfers, then for each of them its
 // sequence; 0 if the event could not be read, which leaves dead letters only, or 1
 // and the event (id, hook, type, subject, time, content type, replay, each a text;
-// the provider's attempt; the time of receipt; the number of headers, and their
+// the provider's attempt; the times of receipt and of replay; the number of headers, and their
 // names and values; the body); and its deliveries: their number, and for each the
 // sink, the attempts, and 0, or 1 with the time of death, reason and answer.
 //
@@ -64,7 +64,7 @@ func appendEvent(b []byte, e *event.Event) []byte {
 		b = appendBytes(b, *s)
 	}
 	b = binary.AppendUvarint(b, uint64(max(e.Attempt, 0)))
-	b = appendTime(b, e.ReceivedAt)
+	b = appendTime(appendTime(b, e.ReceivedAt), e.ReplayedAt)
 	b = binary.AppendUvarint(b, uint64(len(e.Headers)))
 	for _, h := range e.Headers {
 		b = appendBytes(appendBytes(b, h.Name), h.Value)
@@ -103,7 +103,7 @@ func appendTime(b []byte, t time.Time) []byte {
 
 // size is about how many bytes a transfer takes in a batch, and never less.
 func size(t *queue.Transfer) int {
-	n := 80
+	n := 88
 	if e := t.Event; e != nil {
 		n += len(e.Body)
 		for _, s := range texts(e) {
@@ -181,7 +181,7 @@ func (p *parser) event() *event.Event {
 		*s = string(p.bytes(maxText))
 	}
 	e.Attempt = int(p.number(math.MaxInt32))
-	e.ReceivedAt = p.time()
+	e.ReceivedAt, e.ReplayedAt = p.time(), p.time()
 	for n := p.number(maxHeaders); n > 0 && !p.bad; n-- {
 		e.Headers = append(e.Headers, event.Header{Name: string(p.bytes(maxText)), Value: string(p.bytes(maxHeader))})
 	}

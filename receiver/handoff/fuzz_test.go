@@ -15,7 +15,7 @@ import (
 // contents are written as.
 func FuzzBatch(f *testing.F) {
 	e := &event.Event{ID: "id", Hook: "push", Type: "t", Subject: "s", Time: "2026-01-02T03:04:05Z", Attempt: 2, ContentType: "application/json",
-		Headers: []event.Header{{Name: "X-A", Value: "b"}}, ReceivedAt: time.Unix(1, 2).UTC(), Replay: "r", Body: []byte("{}")}
+		Headers: []event.Header{{Name: "X-A", Value: "b"}}, ReceivedAt: time.Unix(1, 2).UTC(), Replay: "r", ReplayedAt: time.Unix(3, 4).UTC(), Body: []byte("{}")}
 	alive := []queue.TransferDelivery{{Sink: "app", Attempts: 3}, {Sink: "audit"}}
 	dead := []queue.TransferDelivery{{Sink: "app", Attempts: 20, Dead: &queue.Death{Reason: "attempts", Answer: []byte("no"), At: time.Unix(3, 4).UTC()}}}
 	for _, batch := range [][]queue.Transfer{nil, {{Event: e, Deliveries: alive}}, {{Event: e, Deliveries: dead}, {Sequence: 9, Deliveries: dead}, {Event: &event.Event{ID: "x"}, Deliveries: alive}}} {

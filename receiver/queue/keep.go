@@ -41,8 +41,8 @@ type DeadLetters interface {
 	DeadLetter(DeadLetterID) (*DeadLetter, error)
 
 	// ReplayDeadLetters queues the events of dead letters again, for their sinks,
-	// marked with replay, and forgets the dead letters, in one atomic step that is
-	// synced when it returns. Ids that are not there (any more), and dead letters
+	// marked with replay and the time of now, and forgets the dead letters, in one
+	// atomic step that is synced when it returns. Ids that are not there (any more), and dead letters
 	// without an event, are left out; n is how many were not. The error is
 	// ErrUnknownSink if a sink is no longer listed, ErrFull or ErrNoSpace if there is
 	// no room for all of them; then nothing has changed.
@@ -75,8 +75,8 @@ type Events interface {
 	// queue. Records that cannot be read are left out.
 	Events(after uint64, since, until time.Time, f func(*StoredEvent) bool) error
 
-	// Replay queues events again, marked with replay, in one atomic step that is
-	// synced when it returns. Events that are gone are left out; n is how many were
+	// Replay queues events again, marked with replay and the time of now, in one
+	// atomic step that is synced when it returns. Events that are gone are left out; n is how many were
 	// not. Errors are those of ReplayDeadLetters.
 	Replay(ctx context.Context, replays []EventReplay, replay string) (n int, err error)
 }

@@ -238,7 +238,8 @@ type SinkStats struct {
 	// DeadLettersHandedOver those that went to another queue. In the ledger all of
 	// them stay dead.
 	DeadLettersDropped, DeadLettersReplayed, DeadLettersHandedOver int64
-	// OldestQueued is when the oldest queued event was received; zero if none is.
+	// OldestQueued is when the oldest queued event was received or, if that was later,
+	// replayed; zero if none is.
 	OldestQueued time.Time
 	// Removed means that the sink is no longer listed.
 	Removed bool

@@ -161,7 +161,7 @@ func (q *Queue) restoreHoles(s *sink, holes []uint64) {
 		if raw, err := q.get(appendEventKey(nil, seq)); err == nil {
 			it.size = int64(len(raw))
 			if h, err := parseHeader(raw); err == nil {
-				it.received, it.lane = h.received, h.lane
+				it.received, it.lane = h.since(), h.lane
 				it.attempts, _ = h.targets.find(s.ordinal)
 			}
 		}

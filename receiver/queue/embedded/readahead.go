@@ -135,7 +135,7 @@ func (s *sink) consider(l *look, seq uint64, raw []byte, err error) {
 			return
 		}
 		l.found = append(l.found, &item{
-			seq: seq, received: h.received, size: int64(len(raw)), lane: h.lane, attempts: attempts,
+			seq: seq, received: h.since(), size: int64(len(raw)), lane: h.lane, attempts: attempts,
 			raw: append(make([]byte, 0, len(raw)), raw...),
 		})
 		l.size += int64(len(raw))

@@ -37,7 +37,7 @@ func (r *record) size() int {
 	for i, o := range r.ordinals {
 		n += uvarintLen(uint64(o)) + uvarintLen(r.before(i))
 	}
-	n += 8 + 8 + uvarintLen(r.attempt()) + textLen(r.id) + textLen(r.e.Hook) + textLen(r.e.Type) + textLen(r.e.Subject) +
+	n += 8 + 8 + uvarintLen(r.replayedAt()) + uvarintLen(r.attempt()) + textLen(r.id) + textLen(r.e.Hook) + textLen(r.e.Type) + textLen(r.e.Subject) +
 		textLen(r.e.Time) + textLen(r.e.ContentType) + textLen(r.e.Replay) + uvarintLen(uint64(len(r.e.Headers)))
 	for _, h := range r.e.Headers {
 		n += textLen(h.Name) + textLen(h.Value)
@@ -54,6 +54,7 @@ func (r *record) appendTo(b []byte) []byte {
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(nanos(r.e.ReceivedAt)))
 	b = binary.BigEndian.AppendUint64(b, laneNumber(r.e))
+	b = binary.AppendUvarint(b, r.replayedAt())
 	b = binary.AppendUvarint(b, r.attempt())
 	for _, s := range [...]string{r.id, r.e.Hook, r.e.Type, r.e.Subject, r.e.Time, r.e.ContentType, r.e.Replay} {
 		b = appendText(b, s)
@@ -72,6 +73,14 @@ func (r *record) before(i int) uint64 {
 		return 0
 	}
 	return uint64(min(max(r.attempts[i], 0), math.MaxInt32))
+}
+
+// replayedAt is when the event was replayed, in nanoseconds; 0 if it was not.
+func (r *record) replayedAt() uint64 {
+	if r.e.ReplayedAt.IsZero() {
+		return 0
+	}
+	return uint64(max(nanos(r.e.ReplayedAt), 0))
 }
 
 // laneNumber is a number for the hook and subject of an event, which are those of the
@@ -98,6 +107,15 @@ type header struct {
 	targets  targets
 	received int64
 	lane     uint64
+	replayed int64 // when; 0 if it was not
+}
+
+// since is when the deliveries were asked for.
+func (h *header) since() int64 {
+	if h.replayed != 0 {
+		return h.replayed
+	}
+	return h.received
 }
 
 // targets is the encoded list of a record's sinks, with how many attempts were
@@ -152,6 +170,9 @@ func decodeRecordInto(e *event.Event, raw []byte) error {
 	p := parser{b: raw}
 	h := p.header()
 	e.ReceivedAt = instant(h.received)
+	if h.replayed != 0 {
+		e.ReplayedAt = instant(h.replayed)
+	}
 	e.Attempt = int(p.uvarint(math.MaxInt32))
 	texts := []*string{&e.ID, &e.Hook, &e.Type, &e.Subject, &e.Time, &e.ContentType, &e.Replay}
 	if h.targets.plain {
@@ -236,7 +257,7 @@ func (p *parser) header() header {
 	}
 	h := header{targets: targets{list: start[:len(start)-len(p.b)], plain: plain}, received: p.int64()}
 	if !plain {
-		h.lane = uint64(p.int64())
+		h.lane, h.replayed = uint64(p.int64()), int64(p.uvarint(math.MaxInt64))
 	}
 	return h
 }

@@ -34,6 +34,7 @@ func TestRecord(t *testing.T) {
 	for name, e := range map[string]event.Event{
 		"full":             sample,
 		"empty":            {Body: []byte{}},
+		"replayed":         {ID: "e1", ReceivedAt: time.Unix(1700000000, 42).UTC(), Replay: "again", ReplayedAt: time.Unix(1800000000, 1).UTC(), Body: []byte("x")},
 		"attempts":         {Attempt: math.MaxInt32, Body: []byte("x")},
 		"large":            {ID: "i", Body: bytes.Repeat([]byte{0, 0xff}, 1<<20)},
 		"long header":      {Headers: []event.Header{{Name: "A", Value: string(bytes.Repeat([]byte("v"), 5000))}}, Body: []byte("b")},

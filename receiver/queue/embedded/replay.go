@@ -70,15 +70,15 @@ func (q *Queue) copyLetters(ids []queue.DeadLetterID, replay string) ([]*copyOf,
 			return nil, errStep
 		}
 		s := q.sinkNamed(id.Sink)
-		c := newCopy(l.Event, replay, s)
+		c := q.newCopy(l.Event, replay, s)
 		c.letter = foundLetter{sink: s, seq: id.Sequence}
 		copies = append(copies, c)
 	}
 	return copies, nil
 }
 
-func newCopy(e *event.Event, replay string, targets ...*sink) *copyOf {
-	e.Replay = replay
+func (q *Queue) newCopy(e *event.Event, replay string, targets ...*sink) *copyOf {
+	e.Replay, e.ReplayedAt = replay, q.opts.Now()
 	c := &copyOf{record: record{e: e, id: e.ID}, targets: targets}
 	for _, s := range targets {
 		c.record.ordinals = append(c.record.ordinals, s.ordinal)
@@ -169,7 +169,7 @@ func (q *Queue) copyEvents(replays []queue.EventReplay, replay string) ([]*copyO
 		if e == nil || len(targets) == 0 {
 			continue
 		}
-		c := newCopy(e, replay, targets...)
+		c := q.newCopy(e, replay, targets...)
 		if size += int64(c.size); size > stepBytes && len(copies) > 0 {
 			return nil, errStep
 		}

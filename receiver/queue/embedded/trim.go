@@ -18,6 +18,9 @@ const (
 	chunkShares = 32 // of the capacity
 	chunkAges   = 16 // of the retention
 	minTrimWait = time.Second
+	// chunksRead is how many chunks one turn reads to find out what is finished:
+	// nothing is synced meanwhile.
+	chunksRead = 4
 )
 
 // extendChunk enters a group into the newest chunk, or into a new one.
@@ -60,12 +63,17 @@ func (q *Queue) trim(b *pebble.Batch) {
 		return
 	}
 	floor := q.floor()
-	for q.trimDue() {
+	for read := 0; q.trimDue(); {
 		c := q.chunks[q.trimmed]
-		if c.last > q.synced.Load() || !q.overCapacity() && c.last >= floor {
+		passed := c.last < floor
+		if c.last > q.synced.Load() || !q.overCapacity() && !passed {
 			return // some sink has not come so far; there will be another turn
 		}
-		if err := q.trimChunk(b, c, c.last < floor); err != nil {
+		if read++; !passed && read > chunksRead {
+			q.flushLater() // the next turn goes on; meanwhile others get theirs
+			return
+		}
+		if err := q.trimChunk(b, c, passed); err != nil {
 			q.opts.Logger.Error("Finished events could not be evicted yet", "first", c.first, "last", c.last, "error", err)
 			return
 		}

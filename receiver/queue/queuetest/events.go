@@ -110,7 +110,7 @@ func checkReplay(t *testing.T, b *bench) {
 		t.Errorf("stats = %+v", s)
 	}
 	d := b.leaseID(app, "b")
-	if d.Event.Replay != "again" || !d.Event.ReceivedAt.Equal(all[1].Event.ReceivedAt) || d.Attempts != 0 {
+	if d.Event.Replay != "again" || !d.Event.ReceivedAt.Equal(all[1].Event.ReceivedAt) || d.Attempts != 0 || time.Since(d.Event.ReplayedAt) > time.Hour {
 		t.Errorf("replayed: %+v", d)
 	}
 	b.consumer(app).Ack(d)

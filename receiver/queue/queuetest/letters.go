@@ -181,7 +181,10 @@ func checkReplayLetters(t *testing.T, b *bench) {
 	for _, i := range []int{2, 0} {
 		d := b.lease(app)
 		want := *events[i]
-		want.Replay = "replay-1"
+		want.Replay, want.ReplayedAt = "replay-1", d.Event.ReplayedAt
+		if age := time.Since(want.ReplayedAt); age < 0 || age > time.Hour {
+			t.Errorf("replayed at %s", want.ReplayedAt)
+		}
 		if diff := cmp.Diff(&want, d.Event); diff != "" || d.Attempts != 0 || d.Sequence <= last {
 			t.Errorf("replayed as number %d behind %d with %d attempts (-want +got):\n%s", d.Sequence, last, d.Attempts, diff)
 		}
