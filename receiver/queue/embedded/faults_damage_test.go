@@ -179,3 +179,66 @@ func flipOnce(t *testing.T, fs *vfs.MemFS, b *book) string {
 	}
 	return "all served"
 }
+
+// TestFaultCutLog cuts the log off at every byte of its last records. After an
+// orderly shutdown that is damage, and is reported; after a crash it may be what a
+// power cut left, and what is gone are the last events.
+func TestFaultCutLog(t *testing.T) {
+	t.Parallel()
+	for _, closed := range []bool{true, false} {
+		fs, b := damageable(t, closed)
+		names, err := fs.List("q")
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(names)
+		file := names[slices.IndexFunc(names, func(s string) bool { return strings.HasSuffix(s, ".log") })]
+		data := content(t, fs, file)
+		step := 7
+		if thorough() {
+			step = 1
+		}
+		for cut := len(data) - 1; cut > max(len(data)-1200, 0); cut -= step {
+			copied := copyOf(fs)
+			if err := copied.Remove("q/" + file); err != nil {
+				t.Fatal(err)
+			}
+			f, err := copied.Create("q/"+file, vfs.WriteCategoryUnspecified)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Write(data[:cut]); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			cutOnce(t, copied, b, closed)
+			if t.Failed() {
+				t.Fatalf("closed %v: cut at %d of %d", closed, cut, len(data))
+			}
+		}
+	}
+}
+
+func cutOnce(t *testing.T, fs *vfs.MemFS, b *book, closed bool) {
+	t.Helper()
+	h := &heard{}
+	q, err := embedded.Open(embedded.Options{Dir: "q", FS: fs, Logger: slog.New(h)})
+	if err != nil {
+		t.Errorf("Open: %v", err)
+		return
+	}
+	defer q.Close()
+	s := audit(t, q, "app", b, b)
+	if closed && (q.Stats().Unreadable == 0 || len(h.all()) == 0) {
+		t.Errorf("nothing was said of what is missing: %v", s.missing)
+	}
+	there := s.queued.plus(s.dead)
+	for lost := range s.missing {
+		for id := range there { // all of the last round are in the order of their ids but for the mark
+			if strings.HasPrefix(id, "r2") && strings.HasPrefix(lost, "r2") && id > lost && !b.acked["app"][lost] {
+				t.Errorf("%q is lost and %q, which came later, is there", lost, id)
+			}
+		}
+	}
+	finish(t, q, "app")
+}
