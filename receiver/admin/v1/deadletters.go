@@ -155,6 +155,9 @@ func (c *call) wireLetter(d *queue.DeadLetter, full bool) DeadLetter {
 	if e := d.Event; e != nil {
 		out.ID, out.Source, out.Type, out.Subject, out.Time, out.DataContentType = e.ID, c.ep.Source, e.Type, e.Subject, e.Time, e.ContentType
 		out.Hook, out.Attempt, out.ReceivedAt, out.Replay = e.Hook, e.Attempt, e.ReceivedAt.UTC(), e.Replay
+		if !e.ReplayedAt.IsZero() {
+			out.ReplayedAt = e.ReplayedAt.UTC()
+		}
 	}
 	if full {
 		out.show(d)

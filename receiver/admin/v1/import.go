@@ -227,7 +227,7 @@ func (l *DeadLetter) checkHeaders() error {
 
 func (l *DeadLetter) transfer(body []byte) *queue.Transfer {
 	e := &event.Event{ID: l.ID, Hook: l.Hook, Type: l.Type, Subject: l.Subject, Time: l.Time, Attempt: l.Attempt, ContentType: l.DataContentType,
-		ReceivedAt: l.ReceivedAt, Replay: l.Replay, Body: body}
+		ReceivedAt: l.ReceivedAt, Replay: l.Replay, ReplayedAt: l.ReplayedAt, Body: body}
 	if e.ReceivedAt.IsZero() {
 		e.ReceivedAt = l.DeadAt
 	}

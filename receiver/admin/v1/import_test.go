@@ -38,7 +38,12 @@ func TestExportImport(t *testing.T) {
 	for id, b := range bodies {
 		from.die(id, "t", b, "app", "reason of "+id)
 	}
+	post[v1.Replayed](from, "/v1/deadletters/replay", v1.ReplayDeadLetters{IDs: []string{"app/1"}, Replay: "once"})
+	from.kill("app", "again", "")
 	lines := from.export()
+	if !strings.Contains(lines, `"replay":"once","replayedAt":"2027-01-31T12:00:00Z"`) {
+		t.Errorf("no dead letter knows its replay:\n%s", lines)
+	}
 	if got := to.imports(lines); got.Stored != 5 || got.Known != 0 || got.Refused != 0 || got.Lines != 5 {
 		t.Fatalf("imported = %+v", got)
 	}

@@ -118,8 +118,9 @@ type DeadLetter struct {
 	// Attempt is the provider's count of attempts.
 	Attempt    int       `json:"attempt,omitempty"`
 	ReceivedAt time.Time `json:"receivedAt,omitzero"`
-	// Replay names the replay that made the delivery.
-	Replay string `json:"replay,omitempty"`
+	// Replay names the replay that made the delivery, at ReplayedAt.
+	Replay     string    `json:"replay,omitempty"`
+	ReplayedAt time.Time `json:"replayedAt,omitzero"`
 
 	// What follows is there only when it is asked for.
 
