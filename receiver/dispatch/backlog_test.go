@@ -174,12 +174,13 @@ func heap() int64 {
 // An event that always fails keeps none behind it from being delivered.
 func TestPoisonBlocksNothing(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		err  error
+		name   string
+		err    error
+		unsent bool
 	}{
-		{"for now", errRefused},
-		{"busy", &sink.Error{Err: errRefused, Busy: true}},
-		{"unsent", &sink.Error{Err: errRefused, Unsent: true}},
+		{"for now", errRefused, false},
+		{"busy", &sink.Error{Err: errRefused, Busy: true}, false},
+		{"unsent", &sink.Error{Err: errRefused, Unsent: true}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			const n, attempts = 2000, 20
@@ -196,6 +197,9 @@ func TestPoisonBlocksNothing(t *testing.T) {
 				return nil
 			}}, d)
 			eventually(t, "all others", func() bool { return b.app().Delivered == n-1 })
+			if tt.unsent { // no connection is not the event's fault: alone in the queue, it dies of age only
+				return
+			}
 			eventually(t, "the poison's end", func() bool { return b.app().Dead == 1 })
 			if got := poisoned.Load(); got != attempts {
 				t.Errorf("%d attempts at the poison, want %d", got, attempts)
