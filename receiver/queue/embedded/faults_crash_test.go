@@ -109,6 +109,7 @@ type crashes struct {
 	book  *book
 	cfg   func(step int) vfs.CrashCloneCfg
 	every int
+	first int // of every, so that all steps come in turn, run by run
 	out   chan crash
 
 	mu   sync.Mutex
@@ -119,7 +120,7 @@ func (c *crashes) step() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.done++
-	if c.done%c.every != 0 {
+	if c.done%c.every != c.first {
 		return
 	}
 	before := c.book.copy()
@@ -187,15 +188,20 @@ func act(t *testing.T, q *embedded.Queue, b *book, e *event.Event, n int) {
 	}
 }
 
+// stepShare is at which part of the steps a run crashes; with FAIRLEAD_FAULTS=all
+// it crashes at every one.
+const stepShare = 20
+
 // crashing runs the script and checks what each crash leaves.
-func crashing(t *testing.T, every int, cfg func(step int) vfs.CrashCloneCfg, check func(t *testing.T, c crash)) {
+func crashing(t *testing.T, rng *rand.Rand, cfg func(step int) vfs.CrashCloneCfg, check func(t *testing.T, c crash)) {
 	t.Helper()
+	every := stepShare
 	if thorough() {
 		every = 1
 	}
 	mem := vfs.NewCrashableMem()
 	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 30})
-	c := &crashes{mem: mem, book: newBook(), cfg: cfg, every: every, out: make(chan crash)}
+	c := &crashes{mem: mem, book: newBook(), cfg: cfg, every: every, first: rng.IntN(every), out: make(chan crash)}
 	var wg sync.WaitGroup
 	var checked atomic.Int64
 	for range 2 {
@@ -266,10 +272,11 @@ func someOf(ids idSet, n int) []string {
 
 // TestFaultKill kills the process at the steps of the write path: after writes,
 // syncs, creations, renames and removals of a run that writes logs, tables, lists
-// of tables, marks and the ballast. What was written is there, synced or not.
+// of tables, marks and the ballast: every twentieth step from a random one on, or all
+// with FAIRLEAD_FAULTS=all. What was written is there, synced or not.
 func TestFaultKill(t *testing.T) {
 	t.Parallel()
-	crashing(t, 3, func(int) vfs.CrashCloneCfg {
+	crashing(t, seeded(t), func(int) vfs.CrashCloneCfg {
 		return vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}
 	}, survives)
 }
@@ -278,7 +285,7 @@ func TestFaultKill(t *testing.T) {
 // gone.
 func TestFaultPowerCut(t *testing.T) {
 	t.Parallel()
-	crashing(t, 3, func(int) vfs.CrashCloneCfg { return vfs.CrashCloneCfg{} }, survives)
+	crashing(t, seeded(t), func(int) vfs.CrashCloneCfg { return vfs.CrashCloneCfg{} }, survives)
 }
 
 // TestFaultTornWrite cuts the power at the same steps: of what was not synced,
@@ -287,7 +294,7 @@ func TestFaultTornWrite(t *testing.T) {
 	t.Parallel()
 	rng := seeded(t)
 	seed := rng.Uint64()
-	crashing(t, 3, func(step int) vfs.CrashCloneCfg {
+	crashing(t, rng, func(step int) vfs.CrashCloneCfg {
 		return vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(seed, uint64(step)))}
 	}, survives)
 }
