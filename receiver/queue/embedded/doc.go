@@ -94,10 +94,38 @@
 //
 // # Damage
 //
+// Before Pebble opens the directory, damage.go looks at its files for what Pebble
+// would pass over in silence: behind the first record of the newest log, or of the
+// list of tables, that cannot be read, Pebble takes the file to have ended. So the
+// log is read here first, beyond such a place. What a power cut may have left is
+// reported and counted in Stats.TornLogBytes. If more follows, the log is written
+// again without what cannot be read, the old one is kept as damaged-NAME, and the
+// ledgers are brought in line with what is there: what is missing is dropped, what
+// had ended by a lost record comes again. Two small files tell damage from a power
+// cut: fairlead.clean has the checksums of the log and the lists as they were when
+// the queue was closed, and fairlead.tide says how long the list of tables is at
+// least. A list of tables that is damaged cannot be mended: Open refuses, with
+// ErrDamaged, and says what to do. So it does when what it must read of a table
+// cannot be read. A file of options is not needed, and is put aside.
+//
 // A delivery whose event cannot be read becomes a dead letter, with the bytes that
 // are there. If a record is so damaged that not even its sinks can be read, nobody
 // knows whose it was; but each sink's count says, when it has read all, how many
-// it misses, and those are counted as dropped. Both are logged, and counted in
-// Stats.Unreadable. A commit that fails is final: Options.Fatal is called, and
-// nothing is stored afterwards, because nobody can know what of it is on disk.
+// it misses, and those are counted as dropped. An event whose dedup key cannot be
+// read is taken for new. All of this is logged, and counted in Stats.Unreadable. A
+// commit that fails is final: Options.Fatal is called, and nothing is stored
+// afterwards, because nobody can know what of it is on disk.
+//
+// # A full disk
+//
+// A log that cannot be written ends the process, so disk.go sees to it that Append
+// refuses before that: below Options.MinFree of free space, or of what
+// Options.MaxBytes leaves. A goroutine looks at the disk each second, and sooner
+// when much was appended; in between, Append counts down three bytes for each that
+// it takes. While space is short, finished events are evicted, oldest first, as
+// many as are missing. If it becomes very short, because others write too, the
+// ballast is given up, so that Pebble can write what it must to deliver what is
+// there; it is made again when there is room. Giving space back takes space itself:
+// so a window of sequences ends when it holds 4 MiB, and what is left of that is
+// the most that a compaction writes again for it.
 package embedded

@@ -23,7 +23,7 @@ import (
 func TestFaultClockJumps(t *testing.T) {
 	t.Parallel()
 	rng := seeded(t)
-	for run := range 20 {
+	for run := range 40 / sparse(2) {
 		clockRun(t, rng, run)
 	}
 }

@@ -188,14 +188,12 @@ func act(t *testing.T, q *embedded.Queue, b *book, e *event.Event, n int) {
 	}
 }
 
-// stepShare is at which part of the steps a run crashes; with FAIRLEAD_FAULTS=all
-// it crashes at every one.
-const stepShare = 20
-
-// crashing runs the script and checks what each crash leaves.
+// crashing runs the script and checks what each crash leaves. It crashes at each
+// third step, or with the race detector at fewer, from a random one on; with
+// FAIRLEAD_FAULTS=all at every one.
 func crashing(t *testing.T, rng *rand.Rand, cfg func(step int) vfs.CrashCloneCfg, check func(t *testing.T, c crash)) {
 	t.Helper()
-	every := stepShare
+	every := sparse(3)
 	if thorough() {
 		every = 1
 	}
@@ -272,8 +270,8 @@ func someOf(ids idSet, n int) []string {
 
 // TestFaultKill kills the process at the steps of the write path: after writes,
 // syncs, creations, renames and removals of a run that writes logs, tables, lists
-// of tables, marks and the ballast: every twentieth step from a random one on, or all
-// with FAIRLEAD_FAULTS=all. What was written is there, synced or not.
+// of tables, marks and the ballast: a part of the steps, or all with
+// FAIRLEAD_FAULTS=all. What was written is there, synced or not.
 func TestFaultKill(t *testing.T) {
 	t.Parallel()
 	crashing(t, seeded(t), func(int) vfs.CrashCloneCfg {

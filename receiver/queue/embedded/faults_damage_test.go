@@ -100,7 +100,7 @@ func positions(rng *rand.Rand, size int) []int {
 		}
 		return all
 	}
-	for i := range 12 {
+	for i := range max(24/sparse(2), 3) {
 		all = append(all, i, size/2+i, size-1-i, rng.IntN(max(size, 1)))
 	}
 	all = slices.DeleteFunc(all, func(i int) bool { return i < 0 || i >= size })
@@ -194,7 +194,7 @@ func TestFaultCutLog(t *testing.T) {
 		slices.Sort(names)
 		file := names[slices.IndexFunc(names, func(s string) bool { return strings.HasSuffix(s, ".log") })]
 		data := content(t, fs, file)
-		step := 7
+		step := sparse(7)
 		if thorough() {
 			step = 1
 		}

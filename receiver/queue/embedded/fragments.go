@@ -364,4 +364,4 @@ func appendTrailer(b []byte, number uint32) []byte {
 	return binary.LittleEndian.AppendUint32(append(b, 0, 0, 0, 0, 0, 0, recycledType), number+1)
 }
 
-func allZero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
+func allZero(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) }

@@ -60,7 +60,8 @@ func (r *reclaimer) flushBegun() {
 func (r *reclaimer) flushEnded() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended++; len(r.spans) > 0 && r.spans[0].ready <= r.ended {
+	r.ended = r.begun // one at a time; one that failed has begun twice
+	if len(r.spans) > 0 && r.spans[0].ready <= r.ended {
 		r.hurry()
 	}
 }
