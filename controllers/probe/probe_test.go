@@ -2,9 +2,11 @@ package probe_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -156,19 +158,22 @@ func TestPace(t *testing.T) {
 		{"fast but silent", true, true, 5 * time.Minute, 10, 17}, // 5, 10, 20, 30, 30, ... s
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n := newPods()
-			if !tt.fails {
-				n.set("10.0.0.1", page(chat))
-			}
-			r := start(t, probe.Options{Client: n.client(), Port: 9090})
-			r.Watch(chat, []probe.Target{{Pod: "a", UID: "a", IP: "10.0.0.1"}}, tt.fast)
-			r.changed()
-			for at := r.clock.Now(); r.clock.Now().Before(at.Add(tt.within)); {
-				r.step(time.Second)
-			}
-			if got := n.count("10.0.0.1"); got < tt.least || got > tt.max {
-				t.Errorf("asked %d times in %v, want %d to %d", got, tt.within, tt.least, tt.max)
-			}
+			synctest.Test(t, func(t *testing.T) { // whose clock goes on only when nobody has anything to do
+				n := newPods()
+				if !tt.fails {
+					n.set("10.0.0.1", page(chat))
+				}
+				p := probe.New(probe.Options{Client: n.client(), Port: 9090, Changed: func(types.NamespacedName) {}})
+				ctx, stop := context.WithTimeout(t.Context(), tt.within)
+				defer stop()
+				p.Watch(chat, []probe.Target{{Pod: "a", UID: "a", IP: "10.0.0.1"}}, tt.fast)
+				if err := p.Start(ctx); err != nil {
+					t.Error(err)
+				}
+				if got := n.count("10.0.0.1"); got < tt.least || got > tt.max {
+					t.Errorf("asked %d times in %v, want %d to %d", got, tt.within, tt.least, tt.max)
+				}
+			})
 		})
 	}
 }
