@@ -155,7 +155,7 @@ func (q *Queue) write(w *work) error {
 		sync = pebble.Sync
 	}
 	if b.Empty() {
-		if !w.closed {
+		if sync == pebble.NoSync {
 			return nil
 		}
 		if err := b.LogData(nil, nil); err != nil { // carries the sync of what was not synced
@@ -178,9 +178,11 @@ func (q *Queue) fill(w *work) {
 	}
 	grown := w.group != nil
 	for _, c := range w.controls {
+		// Sequences are gone even if nothing was made of them: the sinks' positions pass
+		// them, and no event may come to stand before those after a restart.
+		grown = grown || c.sequences > 0
 		if c.err = c.run(c.group); c.err == nil {
 			q.account(c.group)
-			grown = grown || c.group.grown()
 		}
 	}
 	if grown {

@@ -42,6 +42,7 @@ func (q *Queue) load() error {
 	if err := q.loadChunks(); err != nil {
 		return err
 	}
+	q.passPositions()
 	if err := q.recount(); err != nil {
 		return fmt.Errorf("reading the log: %w", err)
 	}
@@ -68,6 +69,19 @@ func (q *Queue) checkVersion() (old bool, err error) {
 		return false, fmt.Errorf("it was written by a newer version of Fairlead (format %d, this one reads up to %d): use that version, or another directory", v, formatVersion)
 	}
 	return v < formatVersion, nil
+}
+
+// passPositions makes sure that no event comes to stand where a sink has looked
+// already.
+func (q *Queue) passPositions() {
+	for _, s := range q.byName {
+		q.last = max(q.last, max(s.read, 1)-1)
+	}
+	q.synced.Store(q.last)
+	q.covered.Store(q.last)
+	for _, s := range *q.sinks.Load() {
+		s.upto = q.last
+	}
 }
 
 func (q *Queue) loadTotals() error {

@@ -68,7 +68,8 @@ const modelWindow = time.Hour
 // of random operations: appends with repetitions, leases and all ways to end them,
 // sinks that come and go, limits that change, clocks that go on, dead letters that
 // are replayed or dropped, hand-over both ways, restarts, and crashes that lose what
-// was not synced. FAIRLEAD_MODEL_RUNS sets how many, FAIRLEAD_SEED repeats.
+// was not synced. FAIRLEAD_MODEL_RUNS sets how many;
+// FAIRLEAD_SEED and FAIRLEAD_MODEL_FROM repeat a run.
 func TestModel(t *testing.T) {
 	seed := seeded(t).Uint64()
 	runs := 4000 / sparse(2)
@@ -92,10 +93,8 @@ func TestModel(t *testing.T) {
 			}
 		})
 	}
-	for run := range runs {
-		if t.Failed() {
-			break
-		}
+	first, _ := strconv.Atoi(os.Getenv("FAIRLEAD_MODEL_FROM"))
+	for run := first; run < first+runs && !t.Failed(); run++ {
 		next <- run
 	}
 	close(next)
