@@ -103,6 +103,10 @@ bench: build ## Measure against the yardstick and print the ratio table (BENCHFL
 bench-backlog: ## Measure a queue with a million deliveries, from the outage to the recovery
 	@$(GO) test ./receiver/dispatch -run '^$$' -bench '^BenchmarkBacklog$$' -benchtime 1x -timeout 20m
 
+.PHONY: faults
+faults: ## Crash the queue at every step of a run, and compare it with its model 20,000 times (FAIRLEAD_SEED repeats)
+	@FAIRLEAD_FAULTS=all FAIRLEAD_MODEL_RUNS=$${FAIRLEAD_MODEL_RUNS:-20000} $(GO) test ./receiver/queue/embedded -run 'Fault|Model|Crash' -count=1 -timeout 60m
+
 .PHONY: bench-operator
 bench-operator: build cluster-binaries ## Measure the operator with 1,000 endpoints (BENCHFLAGS="--endpoints 100")
 	@$(GO) run ./hack/bench-operator --operator $(CURDIR)/bin/operator $(BENCHFLAGS)
