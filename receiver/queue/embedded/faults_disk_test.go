@@ -158,7 +158,7 @@ func fill(t *testing.T, q *embedded.Queue, b *book, name string, size int) error
 	return nil
 }
 
-const diskSize, diskFloor = 96 << 20, 16 << 20
+const diskSize, diskFloor = 64 << 20, 12 << 20
 
 func onDisk(t *testing.T, d *smallDisk, h *heard, fatal func(error)) (*embedded.Queue, queue.Consumer) {
 	t.Helper()
