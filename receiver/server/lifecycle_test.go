@@ -180,8 +180,10 @@ func TestRestart(t *testing.T) {
 	r.end()
 	up.Store(true)
 	r = start(t, dir, c, servertest.Secrets(servertest.OldSecret))
-	servertest.Until(t, "all of them", func() bool { return len(sink.IDs()) == len(accepted) })
-	servertest.EqualSets(t, "delivered", accepted, sink.IDs())
+	servertest.UntilAll(t, accepted, sink)
+	if len(crowd.Other) == 0 { // else what was not answered may have been stored all the same
+		servertest.EqualSets(t, "delivered", accepted, sink.IDs())
+	}
 	// The same events again are known, across the restart.
 	for id := range accepted {
 		if got := servertest.Post(t, servertest.NewClient(t), r.url, id, servertest.OldSecret, servertest.BodyOf(id)); got != 200 {

@@ -175,10 +175,18 @@ func (f *fragmentFile) skipPadding(off int) int {
 	if f.manifest {
 		need = manifestHeader
 	}
-	if left := fragmentBlock - off%fragmentBlock; left < need {
-		return off + left
+	left := fragmentBlock - off%fragmentBlock
+	if left >= need || f.isShort(off, left) {
+		return off
 	}
-	return off
+	return off + left
+}
+
+// isShort reports whether a fragment with a short header, or the mark that ends a
+// log, stands where there is no room for a long header. The first log of a
+// directory has short ones: Pebble begins it before it raises the format.
+func (f *fragmentFile) isShort(off, left int) bool {
+	return !f.manifest && left >= recycledHeader && off < len(f.data) && (f.valid(off) || f.trailer(f.room(off)))
 }
 
 // header returns the length of a header by the fragment's type; 0 if the file

@@ -10,9 +10,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -278,6 +280,24 @@ func (c *Crowd) Stop() map[string]bool {
 	c.end.Store(true)
 	c.all.Wait()
 	return c.accepted
+}
+
+// UntilAll waits until every one of the ids has come to a sink, and names those that
+// have not if it takes too long.
+func UntilAll(t testing.TB, ids map[string]bool, sink *Sinkhole) {
+	t.Helper()
+	missing := maps.Clone(ids)
+	defer func() {
+		if len(missing) > 0 {
+			t.Errorf("%d of %d events were never delivered: %v", len(missing), len(ids), slices.Sorted(maps.Keys(missing)))
+		}
+	}()
+	Until(t, "all events at the sink", func() bool {
+		for id := range sink.IDs() {
+			delete(missing, id)
+		}
+		return len(missing) == 0
+	})
 }
 
 // EqualSets fails the test if two sets of ids differ.
