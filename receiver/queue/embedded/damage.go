@@ -101,7 +101,8 @@ func (q *Queue) inspect() error {
 	if err := q.checkOptions(d, changed); err != nil {
 		return err
 	}
-	if d.log != "" {
+	// A log that is what it was when the queue was closed needs no closer look.
+	if other, known := changed[d.log]; d.log != "" && (other || !known) {
 		if _, err := q.checkLog(d.log, changed[d.log], d.log); err != nil {
 			return err
 		}
