@@ -133,6 +133,9 @@ func (r *resolver) sources(ranges []SourceRange) config.Sources {
 		}
 	}
 	s.TrustedProxies = sorted(s.TrustedProxies)
+	if s.ProxyProtocol = r.ep.Spec.Exposure.ProxyProtocol == v1alpha1.ProxyProtocolRequired; s.ProxyProtocol && len(s.TrustedProxies) == 0 {
+		r.problem("spec.sources.trustedProxies", "The PROXY protocol is believed of trusted proxies only; list the addresses of the load balancer, or set spec.exposure.proxyProtocol to None")
+	}
 	if s.Mode == v1alpha1.SourceEnforce && len(ranges) == 0 && len(r.problems) == 0 {
 		r.problem("spec.sources.mode", "Everybody would be refused, because provider %q lists no address that is in use; "+
 			"list its addresses in spec.sources.additionalRanges, or set mode to Observe", r.p.Name)

@@ -74,10 +74,12 @@ func Resolve(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider, now time
 		Ignore:     p.Spec.Ignore,
 		Replies:    p.Spec.Replies,
 		Hooks:      p.Spec.Hooks,
+		Challenges: p.Spec.Challenges,
 		Secret:     config.Secret{Dir: ep.Spec.SecretRef.Name, Keys: ep.Spec.SecretRef.Keys},
 		Sources:    r.sources(res.Ranges),
 		Limits:     r.limits(),
 		Sinks:      r.sinks(),
+		Responders: r.responders(),
 		Queue:      r.queue(),
 		Drain:      r.drain(),
 		Suspend:    ep.Spec.Suspend,
@@ -149,21 +151,33 @@ const (
 )
 
 // origin returns scheme, host and port. Only a load balancer on a port other
-// than 443 is taken to speak plain HTTP: all else has a proxy that ends TLS.
+// than 443, before receivers that serve no TLS, is taken to speak plain HTTP: all
+// else has a proxy that ends TLS.
 func origin(e *v1alpha1.Exposure) string {
 	port := int32(httpsPort)
-	if lb := e.LoadBalancer; lb != nil && lb.Port != 0 {
-		port = lb.Port
-	} else if e.Type == v1alpha1.ExposureLoadBalancer {
-		port = httpPort
+	if e.Type == v1alpha1.ExposureLoadBalancer {
+		port = LoadBalancerPort(e)
 	}
-	switch port {
-	case httpsPort:
+	switch {
+	case port == httpsPort:
 		return "https://" + e.Host
-	case httpPort:
+	case e.TLS != nil:
+		return fmt.Sprintf("https://%s:%d", e.Host, port)
+	case port == httpPort:
 		return "http://" + e.Host
 	}
 	return fmt.Sprintf("http://%s:%d", e.Host, port)
+}
+
+// LoadBalancerPort is the public port of a Service of type LoadBalancer.
+func LoadBalancerPort(e *v1alpha1.Exposure) int32 {
+	switch {
+	case e.LoadBalancer != nil && e.LoadBalancer.Port != 0:
+		return e.LoadBalancer.Port
+	case e.TLS != nil:
+		return httpsPort
+	}
+	return httpPort
 }
 
 // duration reads a duration that the schema has checked.

@@ -315,8 +315,8 @@ func TestProblems(t *testing.T) {
 				ep.Spec.Sinks[0].Hooks = []string{"push", "pull", "check"}
 			},
 			[]resolve.Problem{
-				{"spec.sinks[0].hooks[1]", `Provider "acme" has no hook "pull"; choose from push`},
-				{"spec.sinks[0].hooks[2]", `Hook "check" waits for an answer, so it cannot be queued for a sink; choose from push`},
+				{"spec.sinks[0].hooks[1]", `Provider "acme" has no hook "pull"; choose from check, push`},
+				{"spec.sinks[0].hooks[2]", `Hook "check" waits for an answer, and nobody gives one; add a responder for it to spec.responders, or take it out`},
 			},
 		},
 		// The CRD refuses it too; an object from before the CRD did may be stored.

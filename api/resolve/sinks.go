@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"fmt"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +21,7 @@ func (r *resolver) sinks() []config.Sink {
 			HTTP:     httpSink(s.HTTP),
 			Hooks:    s.Hooks,
 			Types:    s.Types,
+			Filter:   r.filter(field+".filter", s.Filter),
 			WhenFull: unless(s.WhenFull, v1alpha1.WhenFullReject),
 			Delivery: r.delivery(field+".delivery", s.Delivery),
 		}
@@ -36,26 +36,15 @@ func (r *resolver) sinks() []config.Sink {
 // checkHooks finds the hooks that a sink cannot get events of.
 func (r *resolver) checkHooks(field string, hooks []string) {
 	for i, name := range hooks {
-		at := slices.IndexFunc(r.p.Spec.Hooks, func(h v1alpha1.Hook) bool { return h.Name == name })
-		switch {
-		case at < 0:
-			r.problem(fmt.Sprintf("%s.hooks[%d]", field, i), "Provider %q has no hook %q; choose from %s",
-				r.p.Name, name, list(r.asyncHooks()))
-		case r.p.Spec.Hooks[at].Mode == v1alpha1.HookSync:
-			r.problem(fmt.Sprintf("%s.hooks[%d]", field, i),
-				"Hook %q waits for an answer, so it cannot be queued for a sink; choose from %s", name, list(r.asyncHooks()))
+		at := fmt.Sprintf("%s.hooks[%d]", field, i)
+		switch h := r.hook(name); {
+		case h == nil:
+			all := append(r.hookNames(v1alpha1.HookAsync), r.hookNames(v1alpha1.HookSync)...)
+			r.problem(at, "Provider %q has no hook %q; choose from %s", r.p.Name, name, list(all))
+		case h.Mode == v1alpha1.HookSync && !r.answered(name):
+			r.problem(at, "Hook %q waits for an answer, and nobody gives one; add a responder for it to spec.responders, or take it out", name)
 		}
 	}
-}
-
-func (r *resolver) asyncHooks() []string {
-	var names []string
-	for i := range r.p.Spec.Hooks {
-		if h := &r.p.Spec.Hooks[i]; h.Mode == v1alpha1.HookAsync {
-			names = append(names, h.Name)
-		}
-	}
-	return names
 }
 
 func httpSink(s *v1alpha1.HTTPSink) *config.HTTPSink {
@@ -124,6 +113,8 @@ func (r *resolver) limits() config.Limits {
 	l := r.ep.Spec.Limits
 	return config.Limits{
 		MaxBodyBytes:               bytes(l.MaxBodyBytes),
+		MaxConnections:             unlessNumber(l.MaxConnections, 4096),
+		MaxRequestsInFlight:        unlessNumber(l.MaxRequestsInFlight, 1024),
 		RequestsPerSecond:          int(l.RequestsPerSecond),
 		RequestsPerSecondPerSource: int(l.RequestsPerSecondPerSource),
 	}
@@ -145,6 +136,14 @@ func unless[T ~string](v, byDefault T) T {
 		return ""
 	}
 	return v
+}
+
+// unlessNumber is the same for a number.
+func unlessNumber(v, byDefault int32) int {
+	if v == byDefault {
+		return 0
+	}
+	return int(v)
 }
 
 // bytes returns the value, or 0 for a field that was left out.

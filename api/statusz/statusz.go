@@ -15,6 +15,8 @@ type Page struct {
 	Draining bool `json:"draining"`
 	// Endpoints are those that the process serves: one in a pod.
 	Endpoints []Endpoint `json:"endpoints"`
+	// TLS is nil if the webhook listener speaks plain HTTP.
+	TLS *TLS `json:"tls,omitempty"`
 }
 
 // Endpoint is what holds for one endpoint.
@@ -29,7 +31,9 @@ type Endpoint struct {
 	Secret    Secret  `json:"secret"`
 	Sources   Sources `json:"sources"`
 	Sinks     []Sink  `json:"sinks"`
-	Queue     Queue   `json:"queue"`
+	// Responders are those that answer synchronous hooks.
+	Responders []Responder `json:"responders,omitempty"`
+	Queue      Queue       `json:"queue"`
 	// Misrouted lists hooks whose requests arrive at another hook's path: a URL was
 	// pasted into the wrong field at the provider.
 	Misrouted []Misrouted `json:"misrouted,omitempty"`
@@ -70,6 +74,74 @@ type Sources struct {
 	// LastUnlistedValid is when an unlisted address last sent a valid signature:
 	// the provider's list may have changed, or something hides the client.
 	LastUnlistedValid *time.Time `json:"lastUnlistedValid,omitempty"`
+	// Finding says whether the addresses of those that send are seen at all: one of
+	// SourceNoTraffic and its neighbours.
+	Finding string `json:"finding"`
+	// Verified counts the verified requests on which Finding rests: those of the
+	// last hour, from unlisted addresses too.
+	Verified int64 `json:"verified"`
+	// Addresses lists up to 8 addresses from which they came, sorted.
+	Addresses []string `json:"addresses,omitempty"`
+	// Via says how addresses are found: SourceViaPeer and its neighbours.
+	Via string `json:"via"`
+	// Unknown counts the requests of the last hour whose client address could not be
+	// known: a trusted proxy sent none, or what cannot be read.
+	Unknown int64 `json:"unknown,omitempty"`
+}
+
+// The findings on the addresses of those that send.
+const (
+	// SourceNoTraffic means that there was no verified request to judge by.
+	SourceNoTraffic = "noTraffic"
+	// SourcePreserved means that addresses are seen: at least two public ones, or
+	// listed ones.
+	SourcePreserved = "preserved"
+	// SourceNode means that requests come from the address of the receiver's node:
+	// traffic is passed on between nodes, or from the node, without its address.
+	SourceNode = "node"
+	// SourcePod means that they come from the pods' network: a proxy in the cluster.
+	SourcePod = "pod"
+	// SourcePrivate means that they come from other private addresses: a load
+	// balancer, or another node.
+	SourcePrivate = "private"
+	// SourceSingle means that all come from one single public address that is not
+	// listed: a load balancer, or a relay.
+	SourceSingle = "single"
+)
+
+// How client addresses are found.
+const (
+	// SourceViaPeer is the address of the connection's other end.
+	SourceViaPeer = "peer"
+	// SourceViaHeader is X-Forwarded-For or Forwarded from a trusted proxy.
+	SourceViaHeader = "header"
+	// SourceViaProxyProtocol is the PROXY protocol from a trusted proxy.
+	SourceViaProxyProtocol = "proxyProtocol"
+)
+
+// TLS is what holds for the certificate of the webhook listener.
+type TLS struct {
+	// NotAfter is when the certificate in use ends; nil if there is none.
+	NotAfter *time.Time `json:"notAfter,omitempty"`
+	// Names lists the certificate's DNS names, at most 16.
+	Names []string `json:"names,omitempty"`
+	// Error says why there is no certificate, or why the newest is not in use.
+	Error string `json:"error,omitempty"`
+}
+
+// Responder is what holds for one responder. Counts are since the process began.
+type Responder struct {
+	Name string `json:"name"`
+	Hook string `json:"hook"`
+	// State is SinkOK, SinkFailing (the last answer failed) or SinkPending.
+	State string `json:"state"`
+	// Reason says why it is failing or pending.
+	Reason string `json:"reason,omitempty"`
+	// Breaker is one of BreakerClosed and its neighbours.
+	Breaker     string     `json:"breaker"`
+	Asked       int64      `json:"asked"`
+	Failed      int64      `json:"failed"`
+	LastSuccess *time.Time `json:"lastSuccess,omitempty"`
 }
 
 // The states of a sink.

@@ -164,6 +164,38 @@ const (
 	ReasonIngressFromMissing = "IngressFromMissing"
 )
 
+// Further reasons of Exposed.
+const (
+	// ReasonHostConflict: an older endpoint has this host and path, or one of its
+	// hooks has. Choose another spec.exposure.path or host; until then nothing leads
+	// to this endpoint.
+	ReasonHostConflict = "HostConflict"
+	// ReasonCertificateMissing: receivers have no certificate to serve TLS with. Make
+	// the Secret that the message names, or see why its issuer does not.
+	ReasonCertificateMissing = "CertificateMissing"
+	// ReasonCertificateExpiring: the certificate ends soon, or has ended. Renew it;
+	// receivers take the new one by themselves.
+	ReasonCertificateExpiring = "CertificateExpiring"
+	// ReasonCertManagerMissing: the cluster has no cert-manager. Install it, or name
+	// a Secret in spec.exposure.tls.secretName and take issuerRef out.
+	ReasonCertManagerMissing = "CertManagerMissing"
+)
+
+// Further reasons of SinksReady, which speaks of responders too.
+const (
+	// ReasonResponderFailing: a responder fails, and the provider is answered as
+	// onFailure says. Look at the responder.
+	ReasonResponderFailing = "ResponderFailing"
+	// ReasonResponderPending: a responder waits for an entry of a Secret that is
+	// missing, and the provider is answered as onFailure says. Add it.
+	ReasonResponderPending = "ResponderPending"
+)
+
+// ReasonSourceHidden is of SourcePreserved: verified requests come from
+// addresses that cannot be the provider's own. The message says whose they seem
+// to be, and the cure for this type of exposure.
+const ReasonSourceHidden = "SourceHidden"
+
 // Reasons of SourcePreserved.
 const (
 	// ReasonSourceSeen: verified requests came from listed addresses. Nothing to do.

@@ -228,8 +228,8 @@ func TestDefaults(t *testing.T) {
     whenFull: Reject
   sources: {mode: Enforce}
   queue: {type: Ephemeral, capacity: 1Gi, retention: 24h, deadLetters: {capacity: 256Mi, whenFull: Reject}, reclaim: Retain}
-  exposure: {type: ClusterIP, path: /}
-  limits: {maxBodyBytes: 1Mi}
+  exposure: {type: ClusterIP, path: /, proxyProtocol: None}
+  limits: {maxBodyBytes: 1Mi, maxConnections: 4096, maxRequestsInFlight: 1024}
   networkPolicy: {enabled: true, egress: Open}
   receiver: {drain: {delay: 5s, grace: 60s}, resources: {requests: {cpu: 100m, memory: 128Mi}, limits: {memory: 512Mi}}}
   suspend: None

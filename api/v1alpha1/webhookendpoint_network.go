@@ -20,7 +20,9 @@ const (
 // +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'Gateway') == has(self.gateway)",message="gateway goes with type Gateway: set gateway.parentRefs for that type, and take gateway out for others"
 // +kubebuilder:validation:XValidation:rule="!has(self.ingress) || self.type == 'Ingress'",message="ingress is for type Ingress; take it out, or set type to Ingress"
 // +kubebuilder:validation:XValidation:rule="!has(self.loadBalancer) || self.type == 'LoadBalancer'",message="loadBalancer is for type LoadBalancer; take it out, or set type to LoadBalancer"
-// +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.type == 'Ingress'",message="tls is for type Ingress; with a Gateway the listener has the certificate, and other types serve no TLS yet"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || !has(self.type) || self.type != 'Gateway'",message="with a Gateway the listener has the certificate; take tls out"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || !has(self.tls.issuerRef) || has(self.host)",message="set host to the public host name: tls.issuerRef asks for a certificate for it"
+// +kubebuilder:validation:XValidation:rule="!has(self.proxyProtocol) || self.proxyProtocol == 'None' || !has(self.type) || self.type in ['ClusterIP', 'LoadBalancer']",message="proxyProtocol is for types ClusterIP and LoadBalancer: a Gateway or an Ingress controller speaks HTTP to the receiver; take it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.type) || !(self.type in ['Gateway', 'Ingress']) || has(self.host)",message="set host to the public host name: without it the route would take the requests of every host"
 type Exposure struct {
 	// type is what brings requests to the receiver. ClusterIP: nothing of ours, a
@@ -63,10 +65,32 @@ type Exposure struct {
 	// +optional
 	LoadBalancer *LoadBalancerExposure `json:"loadBalancer,omitempty"`
 
-	// tls says with which certificate an Ingress serves the host.
+	// tls says with which certificate the host is served: by the Ingress
+	// controller with type Ingress, by the receiver itself with types LoadBalancer
+	// and ClusterIP. A receiver takes a renewed certificate without a restart.
 	// +optional
 	TLS *ExposureTLS `json:"tls,omitempty"`
+
+	// proxyProtocol is None or Required. With Required, each connection from one
+	// of spec.sources.trustedProxies must begin with a PROXY protocol header, version
+	// 1 or 2, that says who the client is; one without it has no client address,
+	// and is refused while ranges are enforced. Connections from elsewhere must
+	// not begin with one: it would not be believed.
+	// +default="None"
+	// +optional
+	ProxyProtocol ProxyProtocol `json:"proxyProtocol,omitempty"`
 }
+
+// ProxyProtocol says whether connections begin with a PROXY protocol header.
+//
+// +kubebuilder:validation:Enum=None;Required
+type ProxyProtocol string
+
+// The values of ProxyProtocol.
+const (
+	ProxyProtocolNone     ProxyProtocol = "None"
+	ProxyProtocolRequired ProxyProtocol = "Required"
+)
 
 // GatewayExposure says to which Gateways an endpoint's HTTPRoute belongs.
 type GatewayExposure struct {
@@ -118,6 +142,13 @@ type IngressExposure struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
 	ClassName string `json:"className,omitempty"`
 
+	// preset adds the annotations by which an ingress controller suits webhooks:
+	// body size, time-outs and buffering. It is one of ingress-nginx, traefik,
+	// haproxy and aws-alb. They are data of the operator, so the list of allowed
+	// annotations does not matter to them; annotations of your own go before them.
+	// +optional
+	Preset IngressPreset `json:"preset,omitempty"`
+
 	// annotations are put on the Ingress. Only those that the operator's
 	// --allowed-annotations lists are taken; another one stalls the endpoint.
 	// +optional
@@ -125,6 +156,19 @@ type IngressExposure struct {
 	// +kubebuilder:validation:MaxProperties=32
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 }
+
+// IngressPreset names an ingress controller whose annotations are known.
+//
+// +kubebuilder:validation:Enum=ingress-nginx;traefik;haproxy;aws-alb
+type IngressPreset string
+
+// The values of IngressPreset.
+const (
+	PresetIngressNginx IngressPreset = "ingress-nginx"
+	PresetTraefik      IngressPreset = "traefik"
+	PresetHAProxy      IngressPreset = "haproxy"
+	PresetAWSALB       IngressPreset = "aws-alb"
+)
 
 // LoadBalancerExposure says how a Service of type LoadBalancer is made.
 type LoadBalancerExposure struct {
@@ -136,9 +180,9 @@ type LoadBalancerExposure struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9A-Z]([-./_a-z0-9A-Z]*[a-z0-9A-Z])?$`
 	ClassName string `json:"className,omitempty"`
 
-	// port is the public port. The receiver itself speaks plain HTTP: set 443 only
-	// if the load balancer ends TLS, which its annotations say.
-	// +default=80
+	// port is the public port. Unset means 443 with exposure.tls, else 80. Without
+	// exposure.tls the receiver speaks plain HTTP: set 443 then only if the load
+	// balancer ends TLS, which its annotations say.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	// +optional
@@ -158,14 +202,50 @@ type LoadBalancerExposure struct {
 type AnnotationValue string
 
 // ExposureTLS names a certificate.
+//
+// +kubebuilder:validation:AtLeastOneOf=secretName;issuerRef
 type ExposureTLS struct {
 	// secretName is the Secret of type kubernetes.io/tls with the certificate and
-	// its key. The operator cannot read it; whoever serves TLS does.
-	// +required
+	// its key. The operator cannot read it; whoever serves TLS does. With
+	// issuerRef it is where cert-manager puts the certificate; unset means
+	// NAME-receiver-tls.
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
 	SecretName string `json:"secretName,omitempty"`
+
+	// issuerRef has cert-manager issue the certificate for exposure.host, if the
+	// cluster has cert-manager.
+	// +optional
+	IssuerRef *IssuerReference `json:"issuerRef,omitempty"`
+}
+
+// IssuerReference names an issuer of cert-manager.
+type IssuerReference struct {
+	// name is the issuer's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// kind is Issuer (in the endpoint's namespace), ClusterIssuer, or the kind of
+	// an issuer from elsewhere.
+	// +default="Issuer"
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Z][0-9A-Za-z]*$`
+	Kind string `json:"kind,omitempty"`
+
+	// group is the issuer's API group.
+	// +default="cert-manager.io"
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
+	Group string `json:"group,omitempty"`
 }
 
 // EgressMode says whom the receiver's pods may reach.

@@ -91,6 +91,18 @@ type WebhookEndpointSpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	Sinks []Sink `json:"sinks,omitempty"`
 
+	// responders answer the provider's synchronous hooks, such as Stream's
+	// before-message-send. A synchronous hook for which there is none is answered
+	// 404. Of several for one hook, the first whose filter matches the event is
+	// asked; if none matches, the one without a filter is.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(d, d.hook == r.hook && !has(d.filter)))",message="each hook needs exactly one responder without filter: it is asked when no filter matches"
+	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(o, o.hook == r.hook && (has(o.name) ? o.name : '') == (has(r.name) ? r.name : '')))",message="responders of one hook need names that differ; set name"
+	Responders []Responder `json:"responders,omitempty"`
+
 	// queue says how accepted events are kept until they are delivered.
 	// +default={}
 	// +optional
@@ -187,8 +199,8 @@ type Sources struct {
 	AdditionalRanges []CIDR `json:"additionalRanges,omitempty"`
 
 	// trustedProxies are the CIDRs of your own proxies. Only when a request comes
-	// from one of them is its X-Forwarded-For header believed, read from the
-	// right.
+	// from one of them is its X-Forwarded-For or Forwarded header believed, read
+	// from the right; and with exposure.proxyProtocol, its PROXY protocol header.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -227,7 +239,8 @@ type Sink struct {
 	Stdout *StdoutSink `json:"stdout,omitempty"`
 
 	// hooks lists the provider's hooks whose events this sink gets. Empty means
-	// all asynchronous hooks.
+	// all asynchronous hooks. For a synchronous hook the sink gets a copy of what
+	// its responder was asked, whatever the answer was.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -248,6 +261,14 @@ type Sink struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	Types []string `json:"types,omitempty"`
 
+	// filter is a CEL expression over the event; the sink gets the events for
+	// which it is true. It sees data (the body as JSON, or null), type, subject,
+	// hook and id (text), and query (the URL's parameters), as in
+	// data.channel_type == "messaging". An event for which it fails, because a
+	// field is missing say, does not match; has(data.field) asks first.
+	// +optional
+	Filter Expression `json:"filter,omitempty"`
+
 	// whenFull says what happens when queue.capacity is reached: Reject (intake
 	// answers 503) or DropOldest (this sink's oldest queued events are dropped,
 	// and counted, to make room). Of several sinks that say DropOldest, the one
@@ -262,6 +283,12 @@ type Sink struct {
 	Delivery *Delivery `json:"delivery,omitempty"`
 }
 
+// Expression is a CEL expression whose value is true or false.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=2048
+type Expression string
+
 // HTTPSink posts events to a URL.
 type HTTPSink struct {
 	// url is where events are posted. Loopback, link-local, metadata and
@@ -271,7 +298,7 @@ type HTTPSink struct {
 	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHost() != ''",message="must be an absolute http:// or https:// URL, such as http://app.shop.svc/hooks"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('@') || !isURL(self) || !self.matches('^https?://[^/?#]*@')",message="must not hold a user name or password; put an Authorization header into spec.sinks[].http.headers with valueFrom.secretKeyRef"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@') || !isURL(self) || !self.matches('^https?://[^/?#]*@')",message="must not hold a user name or password; put an Authorization header into http.headers with valueFrom.secretKeyRef"
 	URL string `json:"url,omitempty"`
 
 	// headers are added to every request, for example an Authorization header
@@ -426,6 +453,24 @@ type Limits struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000
 	RequestsPerSecond int32 `json:"requestsPerSecond,omitempty"`
+
+	// maxConnections bounds the open connections of each receiver. Near the bound,
+	// clients that have shown a valid signature go before those that have not, and
+	// those with few connections before those with many.
+	// +default=4096
+	// +optional
+	// +kubebuilder:validation:Minimum=64
+	// +kubebuilder:validation:Maximum=1000000
+	MaxConnections int32 `json:"maxConnections,omitempty"`
+
+	// maxRequestsInFlight bounds the requests that each receiver reads and stores
+	// at once; more are answered 503. Near the bound, clients that have shown a
+	// valid signature go before those that have not.
+	// +default=1024
+	// +optional
+	// +kubebuilder:validation:Minimum=16
+	// +kubebuilder:validation:Maximum=100000
+	MaxRequestsInFlight int32 `json:"maxRequestsInFlight,omitempty"`
 
 	// requestsPerSecondPerSource bounds the requests of each client address,
 	// verified or not, per receiver; a burst of twice as many passes. More are

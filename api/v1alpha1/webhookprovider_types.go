@@ -111,6 +111,15 @@ type WebhookProviderSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.exists(h, h.mode == 'Async')",message="at least one hook must have mode Async; an endpoint has nothing to queue otherwise"
 	Hooks []Hook `json:"hooks,omitempty"`
 
+	// challenges lists the requests by which the provider makes sure that a URL is
+	// the customer's. Of several that describe a request the first is taken.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Challenges []Challenge `json:"challenges,omitempty"`
+
 	// regions lists the addresses that the provider sends from, by region.
 	// +optional
 	// +listType=map
@@ -672,6 +681,111 @@ type BodyShape struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	Absent []JSONPath `json:"absent,omitempty"`
+}
+
+// ChallengeMethod is the HTTP method of a challenge.
+//
+// +kubebuilder:validation:Enum=GET;HEAD;POST
+type ChallengeMethod string
+
+// The values of ChallengeMethod.
+const (
+	ChallengeGET  ChallengeMethod = "GET"
+	ChallengeHEAD ChallengeMethod = "HEAD"
+	ChallengePOST ChallengeMethod = "POST"
+)
+
+// Challenge is a request by which a provider makes sure that a URL is the
+// customer's, and its answer. It comes at any path of the endpoint's hooks. A
+// POST is verified first, like every other; GET and HEAD have no signature, so
+// they only pass the check of the client's address.
+//
+// +kubebuilder:validation:XValidation:rule="self.method == 'POST' ? has(self.match) && !has(self.query) : !has(self.match)",message="a challenge of method POST is told by match; take query out, or set method to GET"
+// +kubebuilder:validation:XValidation:rule="!has(self.token) || (self.method == 'POST') == has(self.token.jsonPath)",message="the token of a POST is found by jsonPath, that of a GET by query"
+// +kubebuilder:validation:XValidation:rule="!has(self.answer.body) || !(self.answer.body.contains('{token}') || self.answer.body.contains('{hmac}')) || has(self.token)",message="the answer holds {token} or {hmac}; say with token where the token is found"
+// +kubebuilder:validation:XValidation:rule="!has(self.answer.body) || !self.answer.body.contains('{hmac}') || has(self.hmac)",message="the answer holds {hmac}; say with hmac how it is made"
+type Challenge struct {
+	// name says what is challenged; it stands in a metric.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// method is GET, HEAD or POST.
+	// +required
+	Method ChallengeMethod `json:"method,omitempty"`
+
+	// query is the parameter that a GET or HEAD must have to be this challenge.
+	// Unset: every one is.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[-._~0-9A-Za-z]+$`
+	Query string `json:"query,omitempty"`
+
+	// match tells a POST that is this challenge by its body.
+	// +optional
+	Match *ChallengeMatch `json:"match,omitempty"`
+
+	// token is what the provider wants to see again. It is refused as malformed if
+	// it is longer than 512 bytes, or has other characters than letters, digits
+	// and -._~+/=: so that nobody can have a body of his own choosing signed with
+	// it.
+	// +optional
+	Token *ChallengeToken `json:"token,omitempty"`
+
+	// hmac says how {hmac} is made of the token, with the endpoint's first signing
+	// secret.
+	// +optional
+	HMAC *ChallengeHMAC `json:"hmac,omitempty"`
+
+	// answer is the reply. Its body may hold {token} and {hmac}.
+	// +required
+	Answer Reply `json:"answer,omitzero"`
+}
+
+// ChallengeMatch tells a challenge by a text in its body.
+type ChallengeMatch struct {
+	// jsonPath is a place in the body.
+	// +required
+	JSONPath JSONPath `json:"jsonPath,omitempty"`
+
+	// value is what stands there.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Value string `json:"value,omitempty"`
+}
+
+// ChallengeToken says where a challenge's token is found.
+//
+// +kubebuilder:validation:ExactlyOneOf=jsonPath;query
+type ChallengeToken struct {
+	// jsonPath is the place of the token in the body of a POST.
+	// +optional
+	JSONPath JSONPath `json:"jsonPath,omitempty"`
+
+	// query is the parameter that holds the token of a GET.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[-._~0-9A-Za-z]+$`
+	Query string `json:"query,omitempty"`
+}
+
+// ChallengeHMAC says how a token is signed.
+//
+// +kubebuilder:validation:XValidation:rule="self.algorithm.startsWith('hmac-')",message="a token is signed with one of hmac-sha1, hmac-sha256 and hmac-sha512"
+// +kubebuilder:validation:XValidation:rule="self.encoding != 'text'",message="a signature is bytes; set encoding to hex or base64"
+type ChallengeHMAC struct {
+	// algorithm is hmac-sha1, hmac-sha256 or hmac-sha512.
+	// +required
+	Algorithm Algorithm `json:"algorithm,omitempty"`
+
+	// encoding is hex or base64.
+	// +required
+	Encoding Encoding `json:"encoding,omitempty"`
 }
 
 // Region is a part of a provider's network that sends from addresses of its

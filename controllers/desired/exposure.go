@@ -11,6 +11,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	gatewayv1ac "sigs.k8s.io/gateway-api/applyconfiguration/apis/v1"
 
+	"github.com/fairlead-dev/fairlead/api/resolve"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 )
 
@@ -38,7 +39,7 @@ func (b *builder) service() *corev1ac.ServiceApplyConfiguration {
 	// No appProtocol here: some clouds take it for an order to probe the path /,
 	// at which a receiver answers no probe.
 	spec.WithType(corev1.ServiceTypeLoadBalancer).
-		WithPorts(webhookServicePort(or(lb.Port, servicePort))).
+		WithPorts(webhookServicePort(resolve.LoadBalancerPort(b.ep.Spec.Exposure))).
 		WithExternalTrafficPolicy(corev1.ServiceExternalTrafficPolicyLocal). // keeps the client's address
 		WithLoadBalancerSourceRanges(b.loadBalancerRanges()...)
 	if lb.ClassName != "" {

@@ -41,6 +41,9 @@ type Replies = v1alpha1.Replies
 // Hook is one kind of webhook that a provider sends.
 type Hook = v1alpha1.Hook
 
+// Challenge is a request by which a provider makes sure of a URL.
+type Challenge = v1alpha1.Challenge
+
 // HeaderName is the name of an HTTP header.
 type HeaderName = v1alpha1.HeaderName
 
@@ -64,13 +67,17 @@ type Config struct {
 	Ignore     []IgnoreRule `json:"ignore,omitempty"`
 	Replies    Replies      `json:"replies"`
 	Hooks      []Hook       `json:"hooks"`
+	Challenges []Challenge  `json:"challenges,omitempty"`
 
 	Secret  Secret  `json:"secret"`
 	Sources Sources `json:"sources"`
 	Limits  Limits  `json:"limits"`
 	Sinks   []Sink  `json:"sinks"`
-	Queue   Queue   `json:"queue"`
-	Drain   Drain   `json:"drain"`
+	// Responders answer synchronous hooks, in the order in which their filters are
+	// tried.
+	Responders []Responder `json:"responders,omitempty"`
+	Queue      Queue       `json:"queue"`
+	Drain      Drain       `json:"drain"`
 	// Suspend is None, Deliveries or Intake.
 	Suspend v1alpha1.SuspendMode `json:"suspend"`
 }
@@ -107,11 +114,17 @@ type Sources struct {
 	Mode           v1alpha1.SourceMode `json:"mode"`
 	Ranges         []netip.Prefix      `json:"ranges,omitempty"`
 	TrustedProxies []netip.Prefix      `json:"trustedProxies,omitempty"`
+	// ProxyProtocol is whether connections from trusted proxies must begin with a
+	// PROXY protocol header.
+	ProxyProtocol bool `json:"proxyProtocol,omitempty"`
 }
 
-// Limits bounds what a request may cost. A rate of 0 is no bound.
+// Limits bounds what a request may cost. A rate of 0 is no bound; 0 connections
+// or requests in flight mean the receiver's own bounds.
 type Limits struct {
 	MaxBodyBytes               int64 `json:"maxBodyBytes"`
+	MaxConnections             int   `json:"maxConnections,omitempty"`
+	MaxRequestsInFlight        int   `json:"maxRequestsInFlight,omitempty"`
 	RequestsPerSecond          int   `json:"requestsPerSecond,omitempty"`
 	RequestsPerSecondPerSource int   `json:"requestsPerSecondPerSource,omitempty"`
 }
@@ -123,9 +136,25 @@ type Sink struct {
 	Stdout *StdoutSink `json:"stdout,omitempty"`
 	Hooks  []string    `json:"hooks,omitempty"`
 	Types  []string    `json:"types,omitempty"`
+	// Filter is a CEL expression (api/expr); empty means that every event matches.
+	Filter string `json:"filter,omitempty"`
 	// WhenFull says what happens at the queue's capacity; empty means Reject.
 	WhenFull v1alpha1.WhenFull `json:"whenFull,omitempty"`
 	Delivery Delivery          `json:"delivery"`
+}
+
+// Responder answers a synchronous hook. All of a hook's responders are told apart
+// by their names.
+type Responder struct {
+	Name string `json:"name"`
+	Hook string `json:"hook"`
+	// Filter is a CEL expression (api/expr); the one responder of a hook without
+	// one is asked when no filter matches.
+	Filter      string                 `json:"filter,omitempty"`
+	HTTP        *HTTPSink              `json:"http"`
+	Timeout     metav1.Duration        `json:"timeout"`
+	OnFailure   v1alpha1.FailurePolicy `json:"onFailure"`
+	Concurrency int                    `json:"concurrency"`
 }
 
 // HTTPSink posts events to a URL.
@@ -233,7 +262,7 @@ func (c *Config) validate() error {
 	if err := c.Queue.validate(); err != nil {
 		return fmt.Errorf("queue: %w", err)
 	}
-	return c.validateSinks()
+	return errors.Join(c.validateSinks(), c.validateResponders())
 }
 
 func (c *Config) validateSinks() error {
