@@ -72,10 +72,10 @@ type Exposure struct {
 	TLS *ExposureTLS `json:"tls,omitempty"`
 
 	// proxyProtocol is None or Required. With Required, each connection from one
-	// of spec.sources.trustedProxies must begin with a PROXY protocol header, version
-	// 1 or 2, that says who the client is; one without it has no client address,
-	// and is refused while ranges are enforced. Connections from elsewhere must
-	// not begin with one: it would not be believed.
+	// of spec.sources.trustedProxies must begin with a PROXY protocol header,
+	// version 1 or 2, that says who the client is; one without it has no client
+	// address, and is refused while ranges are enforced. Connections from
+	// elsewhere must not begin with one: it would not be believed.
 	// +default="None"
 	// +optional
 	ProxyProtocol ProxyProtocol `json:"proxyProtocol,omitempty"`
