@@ -105,6 +105,8 @@ func TestEndpointRules(t *testing.T) {
 		{path: sink + ".delivery.ordering", good: []string{"None", "BySubject"}, bad: []string{"Strict"}, want: "Unsupported value",
 			with: []string{"spec.receiver.replicas=1"}},
 		{path: sink + ".whenFull", good: []string{"Reject", "DropOldest"}, bad: []string{"Drop"}, want: "Unsupported value"},
+		{path: sink + ".filter", good: []string{"'data.n > 1'", long(2048)}, bad: []string{long(2049)}, want: "may not be more than 2048"},
+		{path: sink + ".filter", bad: []string{"''"}, want: "should be at least 1 chars long"},
 		{path: "spec.queue.type", good: []string{"Ephemeral", "Persistent"}, bad: []string{"Memory"}, want: "Unsupported value"},
 		{path: "spec.queue.capacity", good: []string{"1Mi", "1048576", "10Gi"}, bad: []string{"1023Ki", "0", "-1Gi"}, want: "capacity must be at least 1Mi"},
 		{path: "spec.queue.capacity", bad: []string{"lots"}, want: "should match"},
@@ -122,12 +124,46 @@ func TestEndpointRules(t *testing.T) {
 		{path: "spec.exposure.path", bad: []string{"/.well-known/fairlead", "/.well-known/fairlead/x"}, want: "paths below /.well-known/fairlead are the receiver's own; choose another"},
 		{path: "spec.limits.maxBodyBytes", good: []string{"1Ki", "64Mi", "1000000"}, bad: []string{"1023", "65Mi"}, want: "maxBodyBytes must be from 1Ki to 64Mi"},
 		{path: "spec.limits.requestsPerSecond", good: []string{"1", "1000000"}, bad: []string{"0", "1000001"}, want: "should be"},
+		{path: "spec.limits.maxConnections", good: []string{"64", "1000000"}, bad: []string{"63", "1000001", "0"}, want: "should be"},
+		{path: "spec.limits.maxRequestsInFlight", good: []string{"16", "100000"}, bad: []string{"15", "100001", "0"}, want: "should be"},
 		{path: "spec.limits.requestsPerSecondPerSource", good: []string{"1", "1000000"}, bad: []string{"0", "1000001"}, want: "should be"},
 		{path: "spec.receiver.drain.delay", good: []string{"0s", "5m"}, bad: []string{"301s"}, want: "must be at most 5m"},
 		{path: "spec.receiver.drain.grace", good: []string{"0s", "1h"}, bad: []string{"61m"}, want: "must be at most 1h"},
 		{path: "spec.suspend", good: []string{"None", "Deliveries", "Intake"}, bad: []string{"All"}, want: "Unsupported value"},
 		{path: "spec.filter", bad: []string{"x"}, want: "unknown field"},
 		{path: "metadata.nmae", bad: []string{"x"}, want: "unknown field"},
+	})
+}
+
+// TestResponderRules holds that a synchronous hook has exactly one responder to
+// ask when no filter matches, and names to tell its responders apart.
+func TestResponderRules(t *testing.T) {
+	const list, one = "spec.responders", "spec.responders[0]"
+	const fields = "http: {url: 'http://a'}, onFailure: Deny"
+	with := []string{list + "=[{hook: check, " + fields + "}]"}
+	of := func(some ...string) string {
+		return "[{" + strings.Join(some, ", "+fields+"}, {") + ", " + fields + "}]"
+	}
+	testRules(t, endpointKind, minimalEndpoint, []rule{
+		{path: list, good: []string{of("hook: a"), of("hook: a", "hook: b"), of("hook: a, name: x, filter: f", "hook: a"), many(16, "{hook: h#, "+fields+"}")},
+			bad: []string{many(17, "{hook: h#, "+fields+"}")}, want: "must have at most 16 items"},
+		{path: list, bad: []string{"[]"}, want: "should have at least 1 items"},
+		{path: list, bad: []string{of("hook: a, filter: f"), of("hook: a", "hook: b, filter: f"), of("hook: a, name: x", "hook: a, name: z")},
+			want: "each hook needs exactly one responder without filter: it is asked when no filter matches"},
+		{path: list, good: []string{of("hook: a, name: x", "hook: b, name: x"), of("hook: a, name: x, filter: f", "hook: a, name: z, filter: f", "hook: a")},
+			bad: []string{of("hook: a, name: x, filter: f", "hook: a, name: x"), of("hook: a, filter: f", "hook: a")}, want: "responders of one hook need names that differ; set name"},
+		{path: one + ".http", with: with, bad: []string{""}, want: "exactly one of the fields in [http] must be set"},
+		{path: one + ".http", with: with, good: []string{"{url: 'http://a', caSecretRef: {name: a, key: b}}"}, bad: []string{"{url: ftp://a}"}, want: "must be an absolute http:// or https:// URL"},
+		{path: one + ".hook", with: with, bad: []string{"", "''"}, want: "hook"},
+		{path: one + ".hook", with: with, good: []string{long(63)}, bad: []string{long(64)}, want: "may not be more than 63"},
+		{path: one + ".name", with: with, good: []string{"a", "0-b", long(63)}, bad: []string{"A", "a.b", "a-"}, want: "should match"},
+		{path: one + ".name", with: with, bad: []string{long(64)}, want: "may not be more than 63"},
+		{path: list, bad: []string{of("hook: a, filter: "+long(2049), "hook: a, name: b")}, want: "may not be more than 2048"},
+		{path: one + ".timeout", with: with, good: []string{"10ms", "1m"}, bad: []string{"9ms", "61s"}, want: "must be from 10ms to 1m"},
+		{path: one + ".timeout", with: with, bad: []string{"1.5s"}, want: "should match"},
+		{path: one + ".onFailure", with: with, good: []string{"Allow"}, bad: []string{"Ask"}, want: "Unsupported value"},
+		{path: one + ".onFailure", with: with, bad: []string{""}, want: "Required"}, // only the author can know which is worse
+		{path: one + ".concurrency", with: with, good: []string{"1", "4096"}, bad: []string{"0", "4097"}, want: "should be"},
 	})
 }
 
@@ -217,6 +253,40 @@ func TestProviderRules(t *testing.T) {
 			bad: []string{"[{name: a, ranges: [{cidr: 192.0.2.0/24, validFrom: '2027-01-01T00:00:00Z', validUntil: '2027-01-01T00:00:00Z'}]}]"}, want: "validFrom must be before validUntil"},
 		{path: "spec.regions", bad: []string{"[{name: a, ranges: [{cidr: 192.0.2.0/24, validFrom: '2027-01-01'}]}]"}, want: "must be of type date-time"},
 		{path: "spec.rules", bad: []string{"x"}, want: "unknown field"},
+	})
+}
+
+// TestChallengeRules holds that a challenge can be told from other requests, and
+// that its answer can be made.
+func TestChallengeRules(t *testing.T) {
+	const list, one = "spec.challenges", "spec.challenges[0]"
+	const byMatch, token, hmac = "match: {jsonPath: $.type, value: ping}", "token: {jsonPath: $.challenge}", "hmac: {algorithm: hmac-sha256, encoding: hex}"
+	post := []string{list + "=[{name: a, method: POST, " + byMatch + ", answer: {status: 200}}]"}
+	get := []string{list + "=[{name: a, method: GET, answer: {status: 200}}]"}
+	whole := []string{list + "=[{name: a, method: POST, " + byMatch + ", " + token + ", " + hmac + ", answer: {status: 200, body: '{token} {hmac}'}}]"}
+	testRules(t, providerKind, minimalProvider, []rule{
+		{path: list, good: []string{many(8, "{name: c#, method: HEAD, answer: {status: 200}}")}, bad: []string{many(9, "{name: c#, method: HEAD, answer: {status: 200}}")}, want: "must have at most 8 items"},
+		{path: list, bad: []string{"[]"}, want: "should have at least 1 items"},
+		{path: list, bad: []string{"[{name: a, method: GET, answer: {status: 200}}, {name: a, method: HEAD, answer: {status: 200}}]"}, want: "Duplicate value"},
+		{path: list, bad: []string{"[{name: a, method: GET}]", "[{name: a, answer: {status: 200}}]", "[{method: GET, answer: {status: 200}}]"}, want: "Required"},
+		{path: one + ".name", with: get, bad: []string{"A", "a_b"}, want: "should match"},
+		{path: one + ".method", with: get, good: []string{"HEAD"}, bad: []string{"PUT"}, want: "Unsupported value"},
+		{path: one + ".method", with: get, bad: []string{"POST"}, want: "a challenge of method POST is told by match; take query out, or set method to GET"},
+		{path: one + ".match", with: get, bad: []string{"{jsonPath: $.a, value: b}"}, want: "a challenge of method POST is told by match"},
+		{path: one + ".match", with: post, bad: []string{""}, want: "a challenge of method POST is told by match"},
+		{path: one + ".match", with: post, bad: []string{"{jsonPath: $.a}", "{value: a}"}, want: "Required"},
+		{path: one + ".match", with: post, bad: []string{"{jsonPath: $.a, value: " + long(257) + "}"}, want: "may not be more than 256"},
+		{path: one + ".query", with: post, bad: []string{"crc_token"}, want: "a challenge of method POST is told by match; take query out"},
+		{path: one + ".query", with: get, good: []string{"crc_token", "hub.challenge"}, bad: []string{"'a b'", "a%62"}, want: "should match"},
+		{path: one + ".token", with: get, good: []string{"{query: crc_token}"}, bad: []string{"{jsonPath: $.a}"}, want: "the token of a POST is found by jsonPath, that of a GET by query"},
+		{path: one + ".token", with: post, good: []string{"{jsonPath: $.a}"}, bad: []string{"{query: a}"}, want: "the token of a POST is found by jsonPath, that of a GET by query"},
+		{path: one + ".token", with: post, bad: []string{"{}", "{query: a, jsonPath: $.a}"}, want: "exactly one of the fields in [jsonPath query] must be set"},
+		{path: one + ".answer", with: whole, good: []string{"{status: 200, body: '{token}'}", "{status: 204}"}},
+		{path: one + ".answer", with: post, bad: []string{"{status: 200, body: '{token}'}", "{status: 200, body: '{hmac}'}"}, want: "the answer holds {token} or {hmac}; say with token where the token is found"},
+		{path: one + ".hmac", with: whole, bad: []string{""}, want: "the answer holds {hmac}; say with hmac how it is made"},
+		{path: one + ".hmac", with: whole, good: []string{"{algorithm: hmac-sha1, encoding: base64}"}, bad: []string{"{algorithm: ed25519, encoding: hex}", "{algorithm: token, encoding: hex}"},
+			want: "a token is signed with one of hmac-sha1, hmac-sha256 and hmac-sha512"},
+		{path: one + ".hmac", with: whole, bad: []string{"{algorithm: hmac-sha256, encoding: text}"}, want: "a signature is bytes; set encoding to hex or base64"},
 	})
 }
 
