@@ -1,0 +1,82 @@
+package expr
+
+import (
+	"encoding/json"
+	"net/url"
+
+	"github.com/google/cel-go/cel"
+)
+
+// The names of the variables.
+const (
+	nameID      = "id"
+	nameType    = "type"
+	nameSubject = "subject"
+	nameHook    = "hook"
+	nameQuery   = "query"
+	nameData    = "data"
+)
+
+// Variables are what expressions see of one event. What takes time to read is
+// read when the first expression asks for it, and kept for all others: so only
+// one goroutine at a time may use it, and the fields must not be changed once an
+// expression was matched. To use it for another event, assign all of it.
+type Variables struct {
+	ID, Type, Subject, Hook string
+	// RawQuery is the URL's query. As query, expressions see the first value of each
+	// parameter; what is malformed in it they do not see.
+	RawQuery string
+	// Body is the event's body. As data, expressions see what encoding/json makes
+	// of it; null if it is no JSON.
+	Body []byte
+
+	query    map[string]string
+	data     any
+	readData bool
+}
+
+// activation is Variables as the library asks for them.
+type activation Variables
+
+// ResolveName returns a variable.
+func (a *activation) ResolveName(name string) (any, bool) {
+	switch name {
+	case nameID:
+		return a.ID, true
+	case nameType:
+		return a.Type, true
+	case nameSubject:
+		return a.Subject, true
+	case nameHook:
+		return a.Hook, true
+	case nameQuery:
+		return a.firstValues(), true
+	case nameData:
+		return a.decoded(), true
+	}
+	return nil, false
+}
+
+// Parent returns none: there are no other variables.
+func (a *activation) Parent() cel.Activation { return nil }
+
+func (a *activation) firstValues() map[string]string {
+	if a.query == nil {
+		a.query = map[string]string{}
+		values, _ := url.ParseQuery(a.RawQuery) // an error leaves out what it was found in
+		for name, v := range values {
+			a.query[name] = v[0]
+		}
+	}
+	return a.query
+}
+
+func (a *activation) decoded() any {
+	if !a.readData {
+		a.readData = true
+		if err := json.Unmarshal(a.Body, &a.data); err != nil {
+			a.data = nil
+		}
+	}
+	return a.data
+}
