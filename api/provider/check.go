@@ -53,6 +53,7 @@ func Check(p *v1alpha1.WebhookProvider) error {
 	c.ignore("spec.ignore", p.Spec.Ignore)
 	c.replies("spec.replies", &p.Spec.Replies)
 	c.hooks("spec.hooks", p.Spec.Hooks)
+	c.challenges("spec.challenges", &p.Spec)
 	c.regions("spec.regions", p.Spec.Regions)
 	return errors.Join(c.problems...)
 }

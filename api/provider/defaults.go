@@ -18,6 +18,9 @@ func SetDefaults(p *v1alpha1.WebhookProvider) {
 		setReplyDefaults(s.Hooks[i].Allow)
 		setReplyDefaults(s.Hooks[i].Deny)
 	}
+	for i := range s.Challenges {
+		setReplyDefaults(&s.Challenges[i].Answer)
+	}
 }
 
 func setSignatureDefaults(sig *v1alpha1.Signature) {
