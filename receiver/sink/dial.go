@@ -7,15 +7,15 @@ import (
 	"syscall"
 )
 
-// AddressError means that a sink's name led to an address that no sink may dial.
-// It is retried: what a name leads to may change.
+// AddressError means that the name of a sink or responder led to an address that
+// none may dial. It is retried: what a name leads to may change.
 type AddressError struct {
 	// Kind says what is wrong with the address.
 	Kind string
 }
 
 func (e *AddressError) Error() string {
-	return "sink's host leads to " + e.Kind + " address, which sinks may not dial"
+	return "host leads to " + e.Kind + " address, which sinks and responders may not dial"
 }
 
 // guard checks the address of each connection just before it is made, when
