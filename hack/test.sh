@@ -15,6 +15,9 @@ if ! $GO build -race runtime/cgo 2>/dev/null; then
 	export CGO_ENABLED=0
 	echo "NOTE: no working C compiler ($($GO env CC)): the tests run WITHOUT the race detector."
 fi
+# The race detector has every program sleep for a second before it ends; the tests
+# end hundreds of them.
+export GORACE=${GORACE:-atexit_sleep_ms=20}
 
 for m in ${MODULES:-. hack/bench}; do
 	if [ "$m" = . ]; then

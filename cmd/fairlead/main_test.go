@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/pem"
@@ -85,6 +86,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("SERVER", plain.URL)
 			e.Setenv("TLSSERVER", secure.URL)
 			e.Setenv("SAMPLES", samples)
+			// A program that is built with the race detector would sleep for a second
+			// before it ends.
+			e.Setenv("GORACE", cmp.Or(os.Getenv("GORACE"), "atexit_sleep_ms=20"))
 			e.Values["server"] = s
 			for _, name := range []string{"LISTEN", "LISTEN2", "ADMIN", "ADMIN2"} {
 				e.Setenv(name, freeAddress())
