@@ -46,7 +46,8 @@ func TestRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(&e, got); diff != "" {
+			whole := cmp.Comparer(bytes.Equal) // looking at each byte by itself takes seconds
+			if diff := cmp.Diff(&e, got, whole); diff != "" || (e.Body == nil) != (got.Body == nil) {
 				t.Errorf("event (-want +got):\n%.2000s", diff)
 			}
 			h, err := parseHeader(raw)
