@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fairlead-dev/fairlead/receiver/dispatch"
 	"github.com/fairlead-dev/fairlead/receiver/intake"
+	"github.com/fairlead-dev/fairlead/receiver/source"
 )
 
 const namespace = "fairlead_receiver"
@@ -39,17 +41,21 @@ type Metrics struct {
 	deadLetters     *prometheus.CounterVec
 	breakers        *prometheus.GaugeVec
 	breakersOpened  *prometheus.CounterVec
+	sinkFilters     *prometheus.CounterVec
 	configLoads     *prometheus.CounterVec
 	generation      prometheus.Gauge
+	unknown         *prometheus.CounterVec
 
-	hooks hookCache
-	seen  seen
+	hooks    hookCache
+	seen     seen
+	findings *source.Findings
 }
 
-// NewMetrics makes the metrics of one endpoint. Each vector starts empty: a
-// series appears with its first event.
-func NewMetrics() *Metrics {
+// NewMetrics makes the metrics of one endpoint. findings are told of addresses. Each
+// vector starts empty: a series appears with its first event.
+func NewMetrics(findings *source.Findings) *Metrics {
 	return &Metrics{
+		findings: findings,
 		requests: counter("requests_total", "Requests by hook and by what became of them.", "hook", "outcome"),
 		requestSeconds: histogram("request_duration_seconds", "Time from the end of a request's headers to the end of handling it.",
 			requestBuckets, "hook"),
@@ -70,9 +76,11 @@ func NewMetrics() *Metrics {
 		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "sink_breaker",
 			Help: "State of a sink's circuit breaker: 1 for the one that it is in of closed, open and half-open."}, []string{"sink", "state"}),
 		breakersOpened: counter("sink_breaker_opened_total", "How often a sink's circuit breaker opened, after a failed probe included.", "sink"),
+		sinkFilters:    counter("sink_filter_errors_total", "Events for which a sink's filter had no value, so that the sink did not get them.", "sink"),
 		configLoads:    counter("config_loads_total", "Loads of configuration and secrets that changed something, by result.", "result"),
 		generation: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "config_generation",
 			Help: "Generation of the endpoint whose configuration is in use."}),
+		unknown: counter("source_addresses_unknown_total", "Requests, and connections with a PROXY protocol header that cannot be read, whose client address could not be known, by reason.", "reason"),
 	}
 }
 
@@ -87,7 +95,7 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 // Register adds the metrics to a registry.
 func (m *Metrics) Register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{m.requests, m.requestSeconds, m.appendSeconds, m.entries, m.ignored, m.unlisted,
-		m.misrouted, m.conflicts, m.attempts, m.attemptSeconds, m.deliverySeconds, m.deadLetters, m.breakers, m.breakersOpened, m.configLoads, m.generation} {
+		m.misrouted, m.conflicts, m.attempts, m.attemptSeconds, m.deliverySeconds, m.deadLetters, m.breakers, m.breakersOpened, m.sinkFilters, m.configLoads, m.generation, m.unknown} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -123,6 +131,20 @@ func (m *Metrics) Unlisted(valid bool, at time.Time) {
 	m.unlisted.WithLabelValues("valid").Inc()
 	m.seen.unlisted(at)
 }
+
+// AddressUnknown implements intake.Observer.
+func (m *Metrics) AddressUnknown(reason source.Reason, at time.Time) {
+	m.unknown.WithLabelValues(string(reason)).Inc()
+	m.findings.Unknown(at)
+}
+
+// Verified implements intake.Observer.
+func (m *Metrics) Verified(client netip.Addr, listed bool, at time.Time) {
+	m.findings.Verified(client, listed, at)
+}
+
+// Findings are what the addresses of those that send were.
+func (m *Metrics) Findings() *source.Findings { return m.findings }
 
 // Misrouted implements intake.Observer.
 func (m *Metrics) Misrouted(hook, other string, at time.Time) {
@@ -160,6 +182,9 @@ func (m *Metrics) Breaker(sink string, state dispatch.Breaker) {
 		m.breakers.WithLabelValues(sink, string(s)).Set(float64(one(s == state)))
 	}
 }
+
+// SinkFilterFailed counts an event for which a sink's filter had no value.
+func (m *Metrics) SinkFilterFailed(sink string) { m.sinkFilters.WithLabelValues(sink).Inc() }
 
 // ConfigLoaded counts a change of configuration or secrets.
 func (m *Metrics) ConfigLoaded(generation int64) {

@@ -2,38 +2,90 @@
 package filter
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/fairlead-dev/fairlead/api/expr"
+	"github.com/fairlead-dev/fairlead/receiver/event"
 )
 
 // Rule says which events one sink gets: those of one of Hooks whose type
-// matches one of Types. No hooks means all asynchronous hooks; no types means
-// all types. Types are globs: an asterisk stands for any run of characters,
-// also for none; every other character stands for itself.
+// matches one of Types and for which Filter is true. No hooks means all
+// asynchronous hooks; no types means all types; no filter means that it is true.
+// Types are globs: an asterisk stands for any run of characters, also for none;
+// every other character stands for itself. Filter is an expression of api/expr.
 type Rule struct {
-	Sink  string
-	Hooks []string
-	Types []string
+	Sink   string
+	Hooks  []string
+	Types  []string
+	Filter string
+}
+
+// Facts are what filters see of one event. The query and the body are read for
+// the first filter that asks for them, and once for all; so one goroutine at a
+// time may use it. Its zero value is for no event.
+type Facts struct{ variables expr.Variables }
+
+// Set makes the facts those of an event and of its request's query. They share
+// the event's memory.
+func (f *Facts) Set(e *event.Event, query string) {
+	f.variables = expr.Variables{ID: e.ID, Type: e.Type, Subject: e.Subject, Hook: e.Hook, RawQuery: query, Body: e.Body}
+}
+
+// Clear lets go of the event.
+func (f *Facts) Clear() { f.variables = expr.Variables{} }
+
+// Filter is a compiled expression; nil matches every event. Any number of
+// goroutines may use it.
+type Filter struct{ program *expr.Program }
+
+// Compile compiles an expression; an empty one matches every event.
+func Compile(text string) (*Filter, error) {
+	if text == "" {
+		return nil, nil
+	}
+	p, err := expr.Compile(text)
+	if err != nil {
+		return nil, fmt.Errorf("compiling filter: %w", err)
+	}
+	return &Filter{p}, nil
+}
+
+// Match reports whether an event matches. One for which the expression has no
+// value does not, and failed says so.
+func (f *Filter) Match(facts *Facts) (matches, failed bool) {
+	if f == nil {
+		return true, false
+	}
+	ok, err := f.program.Match(&facts.variables)
+	return ok && err == nil, err != nil
 }
 
 // Router finds an event's sinks. It does not change once it is made, so any
 // number of goroutines may use it.
 type Router struct {
 	byHook map[string][]route
+	failed func(sink string)
 }
 
 // route is a rule as seen from one hook; no globs means all types.
 type route struct {
-	sink  string
-	types []glob
+	sink   string
+	types  []glob
+	filter *Filter
 }
 
 // NewRouter compiles the rules. asyncHooks are the hooks that a rule without
-// hooks stands for.
-func NewRouter(rules []Rule, asyncHooks []string) *Router {
-	r := &Router{byHook: map[string][]route{}}
+// hooks stands for. failed is told of each filter that has no value for an event.
+func NewRouter(rules []Rule, asyncHooks []string, failed func(sink string)) (*Router, error) {
+	r := &Router{byHook: map[string][]route{}, failed: failed}
 	for _, rule := range rules {
-		to := route{sink: rule.Sink, types: compileAll(rule.Types)}
+		f, err := Compile(rule.Filter)
+		if err != nil {
+			return nil, fmt.Errorf("sink %q: %w", rule.Sink, err)
+		}
+		to := route{sink: rule.Sink, types: compileAll(rule.Types), filter: f}
 		hooks := rule.Hooks
 		if len(hooks) == 0 {
 			hooks = asyncHooks
@@ -44,14 +96,23 @@ func NewRouter(rules []Rule, asyncHooks []string) *Router {
 			}
 		}
 	}
-	return r
+	return r, nil
 }
 
-// Sinks appends to dst the names of the sinks that get an event of this hook
-// and type, in the order of the rules. It allocates only to make room in dst.
-func (r *Router) Sinks(dst []string, hook, eventType string) []string {
-	for _, to := range r.byHook[hook] {
-		if to.takes(eventType) {
+// Sinks appends to dst the names of the sinks that get an event, in the order of
+// the rules. Where no rule has a filter it allocates only to make room in dst.
+func (r *Router) Sinks(dst []string, f *Facts) []string {
+	routes := r.byHook[f.variables.Hook]
+	for i := range routes {
+		to := &routes[i]
+		if !to.takes(f.variables.Type) {
+			continue
+		}
+		matches, failed := to.filter.Match(f)
+		if failed {
+			r.failed(to.sink)
+		}
+		if matches {
 			dst = append(dst, to.sink)
 		}
 	}

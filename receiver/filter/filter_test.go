@@ -6,17 +6,33 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-dev/fairlead/receiver/event"
 	"github.com/fairlead-dev/fairlead/receiver/filter"
 )
 
+func newRouter(t testing.TB, rules []filter.Rule, async ...string) *filter.Router {
+	t.Helper()
+	r, err := filter.NewRouter(rules, async, func(sink string) { t.Errorf("filter of sink %q failed", sink) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func facts(hook, eventType string) *filter.Facts {
+	f := &filter.Facts{}
+	f.Set(&event.Event{Hook: hook, Type: eventType}, "")
+	return f
+}
+
 func TestSinks(t *testing.T) {
-	r := filter.NewRouter([]filter.Rule{
+	r := newRouter(t, []filter.Rule{
 		{Sink: "all"},
 		{Sink: "messages", Types: []string{"message.*"}},
 		{Sink: "either", Types: []string{"user.banned", "*.deleted"}},
 		{Sink: "moderation", Hooks: []string{"before-message-send"}},
 		{Sink: "both", Hooks: []string{"push", "before-message-send", "push"}, Types: []string{"*.new"}},
-	}, []string{"push", "pending-message"})
+	}, "push", "pending-message")
 
 	for _, tt := range []struct {
 		name, hook, eventType string
@@ -34,24 +50,69 @@ func TestSinks(t *testing.T) {
 		{"unknown hook", "nothing", "message.new", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, r.Sinks(nil, tt.hook, tt.eventType)); diff != "" {
+			if diff := cmp.Diff(tt.want, r.Sinks(nil, facts(tt.hook, tt.eventType))); diff != "" {
 				t.Errorf("sinks (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
+func TestFilters(t *testing.T) {
+	var failed []string
+	r, err := filter.NewRouter([]filter.Rule{
+		{Sink: "all"},
+		{Sink: "messaging", Filter: `data.channel_type == "messaging"`},
+		{Sink: "ticket", Filter: `query.type == "ticket"`, Hooks: []string{"command"}},
+		{Sink: "both", Filter: `data.n > 1`, Types: []string{"message.*"}},
+		{Sink: "text", Filter: `hook == "push" && id == "1" && subject == "s"`},
+	}, []string{"push"}, func(sink string) { failed = append(failed, sink) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, hook, eventType, query, body string
+		want, failed                       []string
+	}{
+		{"matching", "push", "message.new", "", `{"channel_type":"messaging","n":2}`, []string{"all", "messaging", "both", "text"}, nil},
+		{"not matching", "push", "message.new", "", `{"channel_type":"team","n":1}`, []string{"all", "text"}, nil},
+		{"filter not asked for another type", "push", "user.banned", "", `{"channel_type":"team"}`, []string{"all", "text"}, nil},
+		{"missing fields", "push", "message.new", "", `{}`, []string{"all", "text"}, []string{"messaging", "both"}},
+		{"no JSON", "push", "user.banned", "", `no`, []string{"all", "text"}, []string{"messaging"}},
+		{"query", "command", "x", "type=ticket", ``, []string{"ticket"}, nil},
+		{"no query", "command", "x", "", ``, nil, []string{"ticket"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			failed = nil
+			var f filter.Facts
+			f.Set(&event.Event{ID: "1", Subject: "s", Hook: tt.hook, Type: tt.eventType, Body: []byte(tt.body)}, tt.query)
+			if diff := cmp.Diff(tt.want, r.Sinks(nil, &f)); diff != "" {
+				t.Errorf("sinks (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.failed, failed); diff != "" {
+				t.Errorf("filters that failed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFilterDoesNotCompile(t *testing.T) {
+	if _, err := filter.NewRouter([]filter.Rule{{Sink: "a", Filter: "data."}}, nil, nil); err == nil {
+		t.Error("the router was made")
+	}
+}
+
 func TestSinksAppends(t *testing.T) {
-	r := filter.NewRouter([]filter.Rule{{Sink: "b"}}, []string{"push"})
-	if diff := cmp.Diff([]string{"a", "b"}, r.Sinks([]string{"a"}, "push", "x")); diff != "" {
+	r := newRouter(t, []filter.Rule{{Sink: "b"}}, "push")
+	if diff := cmp.Diff([]string{"a", "b"}, r.Sinks([]string{"a"}, facts("push", "x"))); diff != "" {
 		t.Errorf("sinks (-want +got):\n%s", diff)
 	}
 }
 
 func TestSinksAllocatesNothing(t *testing.T) {
-	r := filter.NewRouter([]filter.Rule{{Sink: "a", Types: []string{"*.b*c.*"}}, {Sink: "b"}}, []string{"push"})
+	r := newRouter(t, []filter.Rule{{Sink: "a", Types: []string{"*.b*c.*"}}, {Sink: "b"}}, "push")
+	f := facts("push", "a.bxc.d")
 	dst := make([]string, 0, 2)
-	if n := testing.AllocsPerRun(100, func() { dst = r.Sinks(dst[:0], "push", "a.bxc.d") }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { dst = r.Sinks(dst[:0], f) }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
 	if diff := cmp.Diff([]string{"a", "b"}, dst); diff != "" {
@@ -78,9 +139,9 @@ func reference(pattern, s string) bool {
 	return can[len(s)]
 }
 
-func matches(pattern, s string) bool {
-	r := filter.NewRouter([]filter.Rule{{Sink: "x", Types: []string{pattern}}}, []string{"h"})
-	return len(r.Sinks(nil, "h", s)) == 1
+func matches(t *testing.T, pattern, s string) bool {
+	r := newRouter(t, []filter.Rule{{Sink: "x", Types: []string{pattern}}}, "h")
+	return len(r.Sinks(nil, facts("h", s))) == 1
 }
 
 func FuzzGlob(f *testing.F) {
@@ -95,17 +156,18 @@ func FuzzGlob(f *testing.F) {
 		if len(pattern)*len(s) > 1<<16 {
 			t.Skip("too large for the reference")
 		}
-		if got, want := matches(pattern, s), reference(pattern, s); got != want {
+		if got, want := matches(t, pattern, s), reference(pattern, s); got != want {
 			t.Errorf("glob %q on %q: %v, want %v", pattern, s, got, want)
 		}
 	})
 }
 
 func BenchmarkSinks(b *testing.B) {
-	r := filter.NewRouter([]filter.Rule{{Sink: "a"}, {Sink: "b", Types: []string{"message.*", "*.deleted"}}}, []string{"push"})
+	r := newRouter(b, []filter.Rule{{Sink: "a"}, {Sink: "b", Types: []string{"message.*", "*.deleted"}}}, "push")
+	f := facts("push", "message.new")
 	dst := make([]string, 0, 2)
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = r.Sinks(dst[:0], "push", "message.new")
+		dst = r.Sinks(dst[:0], f)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/receiver/event"
+	"github.com/fairlead-dev/fairlead/receiver/filter"
 )
 
 // unknownType is the type of events that do not say theirs.
@@ -46,8 +47,13 @@ func (o *outline) place(path string) place {
 	return place{slot, rest}
 }
 
-// document is what a body holds of an outline. It shares the body's memory.
-type document struct{ values []gjson.Result }
+// document is what a body holds of an outline, and what filters see of its event.
+// It shares the body's memory.
+type document struct {
+	values []gjson.Result
+	facts  filter.Facts
+	sinks  []string // that get the event
+}
 
 // documents lends documents for the time of one request.
 type documents struct{ pool sync.Pool }
@@ -61,6 +67,7 @@ func (p *documents) get() *document {
 
 func (p *documents) put(d *document) {
 	clear(d.values)
+	d.facts.Clear()
 	p.pool.Put(d)
 }
 

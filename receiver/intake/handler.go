@@ -14,13 +14,18 @@ import (
 	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/receiver/event"
+	"github.com/fairlead-dev/fairlead/receiver/filter"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/source"
 	"github.com/fairlead-dev/fairlead/receiver/verify"
 )
 
-// Append stores an event for the sinks that want it and returns when it is
-// synced, as queue.Queue's Append does.
-type Append func(ctx context.Context, e *event.Event, d queue.Dedup) (queue.Outcome, error)
+// Append stores an event for sinks and returns when it is synced, as
+// queue.Queue's Append does.
+type Append func(ctx context.Context, e *event.Event, d queue.Dedup, sinks []string) (queue.Outcome, error)
+
+// Route appends to dst the sinks that get an event.
+type Route func(dst []string, f *filter.Facts) []string
 
 // Observer is told what becomes of requests. Its methods are called on the
 // accept path, from many goroutines, and must be quick. No argument is chosen by
@@ -38,6 +43,11 @@ type Observer interface {
 	// Unlisted is called in Observe for each request from an unlisted address that
 	// was verified or not, and in Enforce for the sample that is verified.
 	Unlisted(valid bool, at time.Time)
+	// AddressUnknown says that the client address of a request is not known.
+	AddressUnknown(reason source.Reason, at time.Time)
+	// Verified says from where a verified request came, if that is known, and whether
+	// the address is listed. In Enforce those of the sample are told too.
+	Verified(client netip.Addr, listed bool, at time.Time)
 	// Misrouted says that a verified request at hook's path is one of other's.
 	Misrouted(hook, other string, at time.Time)
 	// Conflict says that an id was used by two events.
@@ -48,6 +58,7 @@ type Observer interface {
 // something.
 type Options struct {
 	Append   Append
+	Route    Route
 	Observer Observer
 	Logger   *slog.Logger
 	Now      func() time.Time
@@ -182,9 +193,12 @@ func (q *request) reply(o Outcome) {
 // handle takes a request through all steps. nil means that the event is on
 // disk: until then it is the provider's.
 func (q *request) handle() error {
-	addr, err := q.ep.resolver.Client(q.r.RemoteAddr, q.r.Header)
+	addr, err := q.ep.resolver.Client(q.r)
 	q.client = addr
 	q.unlisted = !q.ep.lists(addr, err)
+	if err != nil {
+		q.h.o.Observer.AddressUnknown(source.ReasonOf(err), q.start)
+	}
 	switch {
 	case q.unlisted && q.ep.enforce:
 		return errUnlisted
@@ -269,6 +283,7 @@ func (q *request) verify(body []byte) error {
 		return err
 	}
 	q.h.o.Observer.Entry(entry, q.start)
+	q.located()
 	if q.ep.whole != nil && !q.ep.whole.AllowN(q.start, 1) {
 		return errRateLimited
 	}
@@ -297,7 +312,9 @@ func (q *request) store(body []byte) error {
 	before := q.h.o.Now()
 	// Not the request's context: it ends with a client that has only closed its
 	// sending half, and the event is stored all the same.
-	outcome, err := q.h.o.Append(context.Background(), e, d)
+	doc.facts.Set(e, q.r.URL.RawQuery)
+	doc.sinks = q.h.o.Route(doc.sinks[:0], &doc.facts)
+	outcome, err := q.h.o.Append(context.Background(), e, d, doc.sinks)
 	if err != nil {
 		return fmt.Errorf("storing event %q: %w", e.ID, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -26,8 +27,10 @@ import (
 	"github.com/fairlead-dev/fairlead/api/provider"
 	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/receiver/event"
+	"github.com/fairlead-dev/fairlead/receiver/filter"
 	"github.com/fairlead-dev/fairlead/receiver/intake"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/source"
 	"github.com/fairlead-dev/fairlead/receiver/verify"
 )
 
@@ -52,6 +55,7 @@ type bench struct {
 	fail     error
 	outcomes []string
 	notes    []string
+	verified []string // addresses
 }
 
 func newBench(t *testing.T, profile string, edit func(*v1alpha1.Config)) *bench {
@@ -70,7 +74,7 @@ func newBench(t *testing.T, profile string, edit func(*v1alpha1.Config)) *bench 
 	if edit != nil {
 		edit(b.config)
 	}
-	b.handler = intake.New(intake.Options{Append: b.append, Observer: b, Logger: slog.New(slog.DiscardHandler), Now: time.Now})
+	b.handler = intake.New(intake.Options{Append: b.append, Route: b.route, Observer: b, Logger: slog.New(slog.DiscardHandler), Now: time.Now})
 	b.update()
 	return b
 }
@@ -87,7 +91,7 @@ func (b *bench) update() {
 	}
 }
 
-func (b *bench) append(_ context.Context, e *event.Event, d queue.Dedup) (queue.Outcome, error) {
+func (b *bench) append(_ context.Context, e *event.Event, d queue.Dedup, _ []string) (queue.Outcome, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != nil {
@@ -104,6 +108,8 @@ func (b *bench) append(_ context.Context, e *event.Event, d queue.Dedup) (queue.
 	return queue.Stored, nil
 }
 
+func (b *bench) route(dst []string, _ *filter.Facts) []string { return append(dst, "app") }
+
 func (b *bench) note(s string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -115,11 +121,17 @@ func (b *bench) Request(hook string, o intake.Outcome, _ time.Duration) {
 	defer b.mu.Unlock()
 	b.outcomes = append(b.outcomes, hook+" "+o.String())
 }
-func (b *bench) Appended(time.Duration)             {}
-func (b *bench) Entry(string, time.Time)            {}
-func (b *bench) Ignored(rule string)                { b.note("ignored " + rule) }
-func (b *bench) Conflict()                          { b.note("conflict") }
-func (b *bench) Misrouted(h, o string, _ time.Time) { b.note("misrouted " + h + " " + o) }
+func (b *bench) Appended(time.Duration)                      {}
+func (b *bench) Entry(string, time.Time)                     {}
+func (b *bench) Ignored(rule string)                         { b.note("ignored " + rule) }
+func (b *bench) Conflict()                                   { b.note("conflict") }
+func (b *bench) Misrouted(h, o string, _ time.Time)          { b.note("misrouted " + h + " " + o) }
+func (b *bench) AddressUnknown(r source.Reason, _ time.Time) { b.note("unknown " + string(r)) }
+func (b *bench) Verified(a netip.Addr, listed bool, _ time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.verified = append(b.verified, fmt.Sprint(a, " ", listed))
+}
 func (b *bench) Unlisted(valid bool, _ time.Time) {
 	b.note(map[bool]string{true: "unlisted valid", false: "unlisted invalid"}[valid])
 }

@@ -34,7 +34,7 @@ func newWard(t *testing.T, profile string, edit func(*v1alpha1.Config)) *ward {
 			edit(c)
 		}
 	})
-	w.handler = intake.New(intake.Options{Append: w.append, Observer: w.bench, Logger: slog.New(slog.DiscardHandler),
+	w.handler = intake.New(intake.Options{Append: w.append, Route: w.route, Observer: w.bench, Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return w.now }, Isolate: func(q *queue.Quarantined) { w.kept = append(w.kept, q) }})
 	w.update()
 	return w

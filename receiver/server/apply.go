@@ -76,6 +76,10 @@ func (r *Receiver) apply(snap *reload.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("preparing signatures: %w", err)
 	}
+	router, err := r.newRouter(c)
+	if err != nil {
+		return fmt.Errorf("preparing filters: %w", err)
+	}
 	keys, problems := scheme.Keys(entries(snap))
 	wanted := sinkNames(c)
 	if err := r.queue.SetSinks(union(wanted, r.running())); err != nil {
@@ -84,8 +88,9 @@ func (r *Receiver) apply(snap *reload.Snapshot) error {
 	if err := r.intake.Update(c, scheme, keys); err != nil {
 		return err
 	}
-	r.router.Store(newRouter(c))
+	r.router.Store(router)
 	r.config.Store(c)
+	r.proxies.Store(announcing(c.Sources))
 	r.queue.SetLimits(queueLimits(c))
 	removed, err := r.use(snap, state{snapshot: snap, keys: keys, problems: problems, loadedAt: r.o.Now()})
 	if err != nil {
@@ -153,10 +158,10 @@ func union(a, b []string) []string {
 	return slices.Compact(all)
 }
 
-func newRouter(c *v1alpha1.Config) *filter.Router {
+func (r *Receiver) newRouter(c *v1alpha1.Config) (*filter.Router, error) {
 	var rules []filter.Rule
 	for _, s := range c.Sinks {
-		rules = append(rules, filter.Rule{Sink: s.Name, Hooks: s.Hooks, Types: s.Types})
+		rules = append(rules, filter.Rule{Sink: s.Name, Hooks: s.Hooks, Types: s.Types, Filter: s.Filter})
 	}
 	var async []string
 	for _, h := range c.Hooks {
@@ -164,5 +169,5 @@ func newRouter(c *v1alpha1.Config) *filter.Router {
 			async = append(async, h.Name)
 		}
 	}
-	return filter.NewRouter(rules, async)
+	return filter.NewRouter(rules, async, r.metrics.SinkFilterFailed)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/fairlead-dev/fairlead/receiver/queue"
 	"github.com/fairlead-dev/fairlead/receiver/queue/embedded"
 	"github.com/fairlead-dev/fairlead/receiver/reload"
+	"github.com/fairlead-dev/fairlead/receiver/source"
 	"github.com/fairlead-dev/fairlead/receiver/verify"
 )
 
@@ -46,6 +47,9 @@ type Options struct {
 	AllowLoopback bool
 	// DenyAddrs are addresses that no sink may resolve to.
 	DenyAddrs []netip.Addr
+	// HostAddrs and PodAddrs are the addresses of the node and of the pod, by which
+	// it is found out whether clients' addresses are seen. They may be empty.
+	HostAddrs, PodAddrs []netip.Addr
 	// Fatal is called when the disk cannot be trusted any more. It must end the
 	// process.
 	Fatal func(error)
@@ -60,6 +64,9 @@ type Receiver struct {
 	metrics *admin.Metrics
 	router  atomic.Pointer[filter.Router]
 	config  atomic.Pointer[v1alpha1.Config]
+	// proxies are the peers whose connections begin with a PROXY protocol header; nil
+	// if none do.
+	proxies atomic.Pointer[source.Set]
 	appends appendWatch
 	// leaving is set when no more attempts are made.
 	leaving atomic.Bool
@@ -94,8 +101,8 @@ func Open(o Options) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening queue: %w", err)
 	}
-	r := &Receiver{o: o, queue: q, metrics: admin.NewMetrics(), sinks: map[string]*runningSink{}}
-	r.intake = intake.New(intake.Options{Append: r.append, Isolate: q.Isolate, Observer: r.metrics, Logger: o.Logger, Now: o.Now})
+	r := &Receiver{o: o, queue: q, metrics: admin.NewMetrics(source.NewFindings(o.HostAddrs, o.PodAddrs)), sinks: map[string]*runningSink{}}
+	r.intake = intake.New(intake.Options{Append: r.append, Route: r.route, Isolate: q.Isolate, Observer: r.metrics, Logger: o.Logger, Now: o.Now})
 	if err := r.start(snap); err != nil {
 		return nil, errors.Join(err, q.Close())
 	}
@@ -135,12 +142,14 @@ func (r *Receiver) Config() *v1alpha1.Config { return r.config.Load() }
 
 func (r *Receiver) dirs() []string { return reload.Dirs(r.Config()) }
 
-// append stores an event for the sinks that want it.
-func (r *Receiver) append(ctx context.Context, e *event.Event, d queue.Dedup) (queue.Outcome, error) {
-	var names [16]string
+// route finds the sinks that get an event.
+func (r *Receiver) route(dst []string, f *filter.Facts) []string { return r.router.Load().Sinks(dst, f) }
+
+// append stores an event for sinks.
+func (r *Receiver) append(ctx context.Context, e *event.Event, d queue.Dedup, sinks []string) (queue.Outcome, error) {
 	r.appends.begin(r.o.Now())
 	defer func() { r.appends.end(r.o.Now()) }()
-	return r.queue.Append(ctx, e, d, r.router.Load().Sinks(names[:0], e.Hook, e.Type))
+	return r.queue.Append(ctx, e, d, sinks)
 }
 
 // appendWatch notices a disk that has stopped answering.
