@@ -295,8 +295,8 @@ type NetworkPolicy struct {
 	HealthCheckRanges []CIDR `json:"healthCheckRanges,omitempty"`
 
 	// egress is Open (everything but link-local and metadata addresses) or Sinks
-	// (DNS and the sinks: a host inside the cluster opens its namespace, any other
-	// name opens public addresses on its port).
+	// (DNS, the sinks and the responders: a host inside the cluster opens its
+	// namespace, any other name opens public addresses on its port).
 	// +default="Open"
 	// +optional
 	Egress EgressMode `json:"egress,omitempty"`

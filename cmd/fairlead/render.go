@@ -203,7 +203,7 @@ func (r *rendering) objects(file *manifest.File, all []manifest.Resolved) ([]byt
 		in := desired.Inputs{
 			Config: e.Result.Config, Image: r.image, Replicas: ptr.To(desired.FirstReplicas(e.Endpoint)), ServiceFamilies: r.families,
 			Operator:    desired.Operator{Namespace: r.operator, Labels: desired.OperatorLabels()},
-			PodMonitors: r.podMonitors, Gateways: !r.noRoute,
+			PodMonitors: r.podMonitors, Gateways: !r.noRoute, RouteTimeouts: true, Certificates: true,
 		}
 		if slices.Contains(file.Providers, e.Provider) {
 			in.Profile = e.Provider

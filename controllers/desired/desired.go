@@ -55,6 +55,14 @@ type Inputs struct {
 	PodMonitors bool
 	// Gateways is whether the cluster has HTTPRoutes (of Gateway API).
 	Gateways bool
+	// RouteTimeouts is whether its HTTPRoutes have the field timeouts. An older one
+	// would refuse the whole route for it.
+	RouteTimeouts bool
+	// Certificates is whether the cluster has Certificates (of cert-manager).
+	Certificates bool
+	// Unrouted leaves the HTTPRoute or Ingress out: another endpoint has the host and
+	// path.
+	Unrouted bool
 }
 
 // Operator says where the operator's pods are. Without a namespace nobody is let
@@ -136,7 +144,7 @@ func Selector(endpoint string) map[string]string {
 // applied: what others refer to comes first, and the NetworkPolicy before the
 // pods that it guards. The error is a configuration that is missing, that cannot
 // be written as text, or that enforces no range, with which nothing may be
-// opened.
+// opened; or a preset that there is not.
 func Objects(ep *v1alpha1.WebhookEndpoint, in Inputs) ([]Object, error) {
 	b := &builder{ep: resolve.Filled(ep), in: in}
 	if err := b.check(); err != nil {
@@ -151,6 +159,9 @@ func Objects(ep *v1alpha1.WebhookEndpoint, in Inputs) ([]Object, error) {
 		return nil, err
 	}
 	all := []Object{b.serviceAccount(), configMap}
+	if in.Certificates && asksIssuer(b.ep) {
+		all = append(all, b.certificate())
+	}
 	if policed(b.ep) {
 		all = append(all, b.networkPolicy())
 	}
@@ -158,7 +169,11 @@ func Objects(ep *v1alpha1.WebhookEndpoint, in Inputs) ([]Object, error) {
 	if b.ep.Spec.Receiver.Autoscaling != nil {
 		all = append(all, b.autoscaler())
 	}
-	all = append(all, b.routes()...)
+	routes, err := b.routes()
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, routes...)
 	if in.PodMonitors {
 		all = append(all, b.podMonitor())
 	}
@@ -214,13 +229,14 @@ type Ref struct {
 
 // Possible lists every object that some endpoint of that name may need. What is
 // there, is the endpoint's own, and is not among Objects is to be removed. Some
-// kinds may be unknown to the cluster: HTTPRoute and PodMonitor.
+// kinds may be unknown to the cluster: HTTPRoute, Certificate and PodMonitor.
 func Possible(endpoint string) []Ref {
 	receiver := ReceiverName(endpoint)
 	return []Ref{
 		ref("monitoring.coreos.com/v1", "PodMonitor", receiver),
 		ref("gateway.networking.k8s.io/v1", "HTTPRoute", receiver),
 		ref("networking.k8s.io/v1", "Ingress", receiver),
+		ref("cert-manager.io/v1", "Certificate", receiver),
 		ref("autoscaling/v2", "HorizontalPodAutoscaler", receiver),
 		ref("policy/v1", "PodDisruptionBudget", receiver),
 		ref("apps/v1", "Deployment", receiver),

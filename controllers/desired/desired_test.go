@@ -80,6 +80,8 @@ func profile() *v1alpha1.WebhookProvider {
 			Hooks: []v1alpha1.Hook{
 				{Name: "events", Mode: v1alpha1.HookAsync, Paths: []v1alpha1.HookPath{{Path: "/"}}},
 				{Name: "orders", Mode: v1alpha1.HookAsync, Paths: []v1alpha1.HookPath{{Path: "/orders/paid"}, {Path: "/orders/sent"}}},
+				{Name: "check", Mode: v1alpha1.HookSync, Paths: []v1alpha1.HookPath{{Path: "/check"}}, Deadline: "16500ms",
+					Allow: &v1alpha1.Reply{Status: 200}, Deny: &v1alpha1.Reply{Status: 200, Body: "no"}},
 			},
 			Regions: []v1alpha1.Region{
 				{Name: "west", Ranges: []v1alpha1.Range{{CIDR: "198.51.100.0/25"}, {CIDR: "2001:db8:1::/48"}}},

@@ -101,7 +101,7 @@ type address struct {
 	port int32
 }
 
-// targets is where the sinks are, as far as their URLs tell.
+// targets is where the sinks and responders are, as far as their URLs tell.
 type targets struct {
 	namespaces  map[string]bool
 	publicPorts map[int32]bool
@@ -140,10 +140,8 @@ func (a address) compare(other address) int {
 
 func (b *builder) targets() targets {
 	t := targets{map[string]bool{}, map[int32]bool{}, map[address]bool{}}
-	for i := range b.in.Config.Sinks {
-		if s := b.in.Config.Sinks[i].HTTP; s != nil {
-			t.add(s.URL, b.ep.Namespace)
-		}
+	for _, s := range b.posted() {
+		t.add(s.URL, b.ep.Namespace)
 	}
 	return t
 }

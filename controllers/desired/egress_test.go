@@ -111,6 +111,19 @@ func TestEgressToSinks(t *testing.T) {
 	}
 }
 
+// TestEgressToResponders holds that what answers a hook can be reached.
+func TestEgressToResponders(t *testing.T) {
+	all := build(t, shapes["responders"])
+	var got []string
+	for _, r := range policy(t, all).Spec.Egress {
+		got = append(got, brief(r))
+	}
+	want := []string{"UDP:53 TCP:53 > ", "TCP:8082 > sisters", "TCP > namespace shop", "TCP:443 > 0.0.0.0/0 but some, 2000::/3"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+}
+
 // FuzzEgress holds that no URL opens everything, or opens what is never dialled.
 func FuzzEgress(f *testing.F) {
 	for _, u := range []string{

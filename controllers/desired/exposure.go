@@ -2,6 +2,8 @@ package desired
 
 import (
 	"net/netip"
+	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -15,8 +17,8 @@ import (
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 )
 
-// servicePort is the Service's port, but for a load balancer's that says
-// otherwise. Routes go there.
+// servicePort is the Service's port where receivers serve plain HTTP, but for a
+// load balancer's that says otherwise. Routes go there.
 const servicePort = 80
 
 func exposure(ep *v1alpha1.WebhookEndpoint) v1alpha1.ExposureType {
@@ -29,8 +31,11 @@ func (b *builder) service() *corev1ac.ServiceApplyConfiguration {
 		WithLabels(b.labels()).WithOwnerReferences(b.owner()...)
 	spec := corev1ac.ServiceSpec().WithSelector(Selector(b.ep.Name))
 	if exposure(b.ep) != v1alpha1.ExposureLoadBalancer {
-		return svc.WithSpec(spec.WithType(corev1.ServiceTypeClusterIP).
-			WithPorts(webhookServicePort(servicePort).WithAppProtocol("http")))
+		port := webhookServicePort(servicePort).WithAppProtocol("http")
+		if ServesTLS(b.ep) {
+			port.WithPort(httpsPort).WithAppProtocol("https")
+		}
+		return svc.WithSpec(spec.WithType(corev1.ServiceTypeClusterIP).WithPorts(port))
 	}
 	lb := b.ep.Spec.Exposure.LoadBalancer
 	if lb == nil {
@@ -97,30 +102,57 @@ func (b *builder) headlessService() *corev1ac.ServiceApplyConfiguration {
 }
 
 // routes returns what leads the public host to the Service: nothing for types
-// that need no route, and for a cluster without Gateway API. There is no route
-// without a host: it would take the requests of every host.
-func (b *builder) routes() []Object {
+// that need no route, for a cluster without Gateway API, and where another
+// endpoint has the host and path. There is no route without a host: it would take
+// the requests of every host.
+func (b *builder) routes() ([]Object, error) {
 	e := b.ep.Spec.Exposure
 	switch {
-	case e.Host == "":
-		return nil
+	case e.Host == "" || b.in.Unrouted:
+		return nil, nil
 	case e.Type == v1alpha1.ExposureGateway && e.Gateway != nil && b.in.Gateways:
-		return []Object{b.httpRoute()}
+		return []Object{b.httpRoute()}, nil
 	case e.Type == v1alpha1.ExposureIngress:
-		return []Object{b.ingress()}
+		in, err := b.ingress()
+		return []Object{in}, err
 	}
-	return nil
+	return nil, nil
+}
+
+// The times that a proxy is told to wait for the receiver. Whoever waits last
+// must be the provider: an answer of the proxy's own would not be in its words.
+const (
+	// leastWait is the longest time that a provider we know waits for an answer to an
+	// event; profiles name the deadlines of synchronous hooks only.
+	leastWait = 15 * time.Second
+	// waitMargin is for what clocks and networks add.
+	waitMargin = 5 * time.Second
+)
+
+// patience is how long a proxy waits for the receiver: longer than any hook's
+// deadline.
+func (b *builder) patience() time.Duration {
+	longest := leastWait
+	for i := range b.in.Config.Hooks {
+		if d, err := b.in.Config.Hooks[i].Deadline.Parse(); err == nil {
+			longest = max(longest, d)
+		}
+	}
+	return longest + waitMargin
 }
 
 func (b *builder) httpRoute() *gatewayv1ac.HTTPRouteApplyConfiguration {
 	e := b.ep.Spec.Exposure
-	spec := gatewayv1ac.HTTPRouteSpec().
-		WithHostnames(gatewayv1.Hostname(e.Host)).
-		WithRules(gatewayv1ac.HTTPRouteRule().
-			WithMatches(gatewayv1ac.HTTPRouteMatch().WithPath(gatewayv1ac.HTTPPathMatch().
-				WithType(gatewayv1.PathMatchPathPrefix).WithValue(b.in.Config.Path))).
-			WithBackendRefs(gatewayv1ac.HTTPBackendRef().
-				WithName(gatewayv1.ObjectName(b.name())).WithPort(servicePort)))
+	rule := gatewayv1ac.HTTPRouteRule().
+		WithMatches(gatewayv1ac.HTTPRouteMatch().WithPath(gatewayv1ac.HTTPPathMatch().
+			WithType(gatewayv1.PathMatchPathPrefix).WithValue(b.in.Config.Path))).
+		WithBackendRefs(gatewayv1ac.HTTPBackendRef().
+			WithName(gatewayv1.ObjectName(b.name())).WithPort(servicePort))
+	if b.in.RouteTimeouts {
+		wait := gatewayv1.Duration(seconds(b.patience()) + "s")
+		rule.WithTimeouts(gatewayv1ac.HTTPRouteTimeouts().WithRequest(wait).WithBackendRequest(wait))
+	}
+	spec := gatewayv1ac.HTTPRouteSpec().WithHostnames(gatewayv1.Hostname(e.Host)).WithRules(rule)
 	for i := range e.Gateway.ParentRefs {
 		spec.WithParentRefs(parent(&e.Gateway.ParentRefs[i]))
 	}
@@ -142,7 +174,12 @@ func parent(g *v1alpha1.GatewayReference) *gatewayv1ac.ParentReferenceApplyConfi
 	return out
 }
 
-func (b *builder) ingress() *networkingv1ac.IngressApplyConfiguration {
+// seconds writes a duration in whole seconds, rounded up: every proxy reads that.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
+
+func (b *builder) ingress() (*networkingv1ac.IngressApplyConfiguration, error) {
 	e := b.ep.Spec.Exposure
 	backend := networkingv1ac.IngressBackend().WithService(networkingv1ac.IngressServiceBackend().
 		WithName(b.name()).WithPort(networkingv1ac.ServiceBackendPort().WithNumber(servicePort)))
@@ -151,15 +188,16 @@ func (b *builder) ingress() *networkingv1ac.IngressApplyConfiguration {
 		WithHTTP(networkingv1ac.HTTPIngressRuleValue().WithPaths(networkingv1ac.HTTPIngressPath().
 			WithPath(b.in.Config.Path).WithPathType(networkingv1.PathTypePrefix).WithBackend(backend))))
 	if e.TLS != nil {
-		spec.WithTLS(networkingv1ac.IngressTLS().WithHosts(e.Host).WithSecretName(e.TLS.SecretName))
+		spec.WithTLS(networkingv1ac.IngressTLS().WithHosts(e.Host).WithSecretName(TLSSecret(b.ep)))
 	}
 	out := networkingv1ac.Ingress(b.name(), b.ep.Namespace).
 		WithLabels(b.labels()).WithOwnerReferences(b.owner()...).WithSpec(spec)
-	if e.Ingress != nil {
-		out.WithAnnotations(annotations(e.Ingress.Annotations))
-		if e.Ingress.ClassName != "" {
-			spec.WithIngressClassName(e.Ingress.ClassName)
-		}
+	if e.Ingress == nil {
+		return out, nil
 	}
-	return out
+	if e.Ingress.ClassName != "" {
+		spec.WithIngressClassName(e.Ingress.ClassName)
+	}
+	preset, err := b.presetAnnotations(e.Ingress)
+	return out.WithAnnotations(preset).WithAnnotations(annotations(e.Ingress.Annotations)), err
 }

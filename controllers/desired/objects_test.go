@@ -41,7 +41,7 @@ var shapes = map[string]shape{
 			},
 		}
 	}, in: func(in *desired.Inputs) { in.ServiceFamilies = []string{"IPv4"} }},
-	"gateway": {ep: gateway, in: func(in *desired.Inputs) { in.Gateways = true }},
+	"gateway": {ep: gateway, in: func(in *desired.Inputs) { in.Gateways, in.RouteTimeouts = true, true }},
 	"ingress": {ep: func(ep *v1alpha1.WebhookEndpoint) {
 		ep.Spec.Exposure = &v1alpha1.Exposure{
 			Type: v1alpha1.ExposureIngress, Host: "hooks.example.com", Path: "/shop",
@@ -55,6 +55,23 @@ var shapes = map[string]shape{
 	"autoscaling": {ep: func(ep *v1alpha1.WebhookEndpoint) {
 		ep.Spec.Receiver.Autoscaling = &v1alpha1.Autoscaling{MinReplicas: 2, MaxReplicas: 8, TargetCPUPercent: 60}
 	}, in: func(in *desired.Inputs) { in.Replicas = nil }},
+	"loadbalancer-tls": {ep: func(ep *v1alpha1.WebhookEndpoint) {
+		ep.Spec.Exposure = &v1alpha1.Exposure{
+			Type: v1alpha1.ExposureLoadBalancer, Host: "hooks.example.com", Path: "/shop",
+			TLS:           &v1alpha1.ExposureTLS{IssuerRef: &v1alpha1.IssuerReference{Name: "public", Kind: "ClusterIssuer", Group: "cert-manager.io"}},
+			ProxyProtocol: v1alpha1.ProxyProtocolRequired,
+		}
+		ep.Spec.Sources.TrustedProxies = []v1alpha1.CIDR{"10.20.0.0/24"}
+	}, in: func(in *desired.Inputs) { in.Certificates = true }},
+	"clusterip-tls": {ep: func(ep *v1alpha1.WebhookEndpoint) {
+		ep.Spec.Exposure.TLS = &v1alpha1.ExposureTLS{SecretName: "hooks-tls"}
+	}},
+	"responders": {ep: func(ep *v1alpha1.WebhookEndpoint) {
+		ep.Spec.Responders = []v1alpha1.Responder{{Hook: "check", OnFailure: v1alpha1.FailureDeny, Concurrency: 64, HTTP: &v1alpha1.HTTPSink{
+			URL: "https://moderator.example.org/check", CASecretRef: &v1alpha1.SecretKeyReference{Name: "moderator-ca", Key: "ca.crt"},
+			Headers: []v1alpha1.SinkHeader{{Name: "Authorization", ValueFrom: &v1alpha1.HeaderSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: "moderator", Key: "token"}}}}}}}
+		ep.Spec.NetworkPolicy.Egress = v1alpha1.EgressSinks
+	}},
 	"podmonitor": {in: func(in *desired.Inputs) { in.PodMonitors = true }},
 	"observe":    {ep: func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Sources.Mode = v1alpha1.SourceObserve }},
 	"everything": {ep: everything, in: func(in *desired.Inputs) {
@@ -289,10 +306,12 @@ func TestURLs(t *testing.T) {
 		"public host": {"https://hooks.example.com/shop", "/shop", "http://ignored", "https://hooks.example.com/shop", []v1alpha1.HookStatus{
 			hook("events", "https://hooks.example.com/shop"),
 			hook("orders", "https://hooks.example.com/shop/orders/paid"), hook("orders", "https://hooks.example.com/shop/orders/sent"),
+			hook("check", "https://hooks.example.com/shop/check"),
 		}},
 		"root": {"", "/", "http://chat-receiver.shop.svc", "http://chat-receiver.shop.svc/", []v1alpha1.HookStatus{
 			hook("events", "http://chat-receiver.shop.svc/"),
 			hook("orders", "http://chat-receiver.shop.svc/orders/paid"), hook("orders", "http://chat-receiver.shop.svc/orders/sent"),
+			hook("check", "http://chat-receiver.shop.svc/check"),
 		}},
 		"nothing known": {"", "/", "", "", nil},
 	} {

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
+	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 )
 
@@ -113,10 +114,24 @@ func (b *builder) container() *corev1ac.ContainerApplyConfiguration {
 	if r := b.resources(); r != nil {
 		c.WithResources(r)
 	}
+	c.WithEnv(ofPod(hostIPs, "status.hostIPs"), ofPod(podIPs, "status.podIPs"))
 	if limit, ok := b.ep.Spec.Receiver.Resources.Limits[corev1.ResourceMemory]; ok {
 		c.WithEnv(corev1ac.EnvVar().WithName("GOMEMLIMIT").WithValue(heapLimit(limit)))
 	}
 	return c
+}
+
+// The variables with the addresses of the node and of the pod, by which a
+// receiver tells that a client's address is not the client's.
+const (
+	hostIPs = "HOST_IPS"
+	podIPs  = "POD_IPS"
+)
+
+// ofPod is a variable with a field of the pod.
+func ofPod(name, field string) *corev1ac.EnvVarApplyConfiguration {
+	return corev1ac.EnvVar().WithName(name).WithValueFrom(corev1ac.EnvVarSource().
+		WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath(field)))
 }
 
 func (b *builder) arguments() []string {
@@ -131,6 +146,11 @@ func (b *builder) arguments() []string {
 		fmt.Sprintf("--internal-listen=:%d", InternalPort),
 		"--admin-listen=" + adminListen,
 		"--termination-message=" + terminationLog,
+		"--host-ips=$(" + hostIPs + ")",
+		"--pod-ips=$(" + podIPs + ")",
+	}
+	if ServesTLS(b.ep) {
+		all = append(all, "--tls-dir="+tlsDir)
 	}
 	if !Persistent(b.ep) { // what is left on a volume waits there for the receiver to come back
 		all = append(all, fmt.Sprintf("--peers=%s.%s.svc:%d", HeadlessName(b.ep.Name), b.ep.Namespace, InternalPort))
@@ -194,14 +214,23 @@ func (b *builder) volumes() []*corev1ac.VolumeApplyConfiguration {
 			WithItems(corev1ac.KeyToPath().WithKey(ConfigKey).WithPath(ConfigKey))),
 	}
 	for _, name := range b.secrets() {
-		all = append(all, corev1ac.Volume().WithName(secretVolume(name)).WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(name).WithDefaultMode(secretMode).WithOptional(true)))
+		all = append(all, ofSecret(secretVolume(name), name))
+	}
+	if ServesTLS(b.ep) {
+		all = append(all, ofSecret(tlsVolume, TLSSecret(b.ep)))
 	}
 	if !Persistent(b.ep) {
 		all = append(all, corev1ac.Volume().WithName(dataVolume).WithEmptyDir(corev1ac.EmptyDirVolumeSource().
 			WithSizeLimit(quantity(b.volumeBytes()))))
 	}
 	return all
+}
+
+// ofSecret is a volume with a Secret, which need not be there: the receiver says
+// what it lacks, and the kubelet brings it when it comes.
+func ofSecret(volume, secret string) *corev1ac.VolumeApplyConfiguration {
+	return corev1ac.Volume().WithName(volume).WithSecret(corev1ac.SecretVolumeSource().
+		WithSecretName(secret).WithDefaultMode(secretMode).WithOptional(true))
 }
 
 func (b *builder) mounts() []*corev1ac.VolumeMountApplyConfiguration {
@@ -212,17 +241,16 @@ func (b *builder) mounts() []*corev1ac.VolumeMountApplyConfiguration {
 		all = append(all, corev1ac.VolumeMount().
 			WithName(secretVolume(name)).WithMountPath(path.Join(secretsDir, name)).WithReadOnly(true))
 	}
+	if ServesTLS(b.ep) {
+		all = append(all, corev1ac.VolumeMount().WithName(tlsVolume).WithMountPath(tlsDir).WithReadOnly(true))
+	}
 	return append(all, corev1ac.VolumeMount().WithName(dataVolume).WithMountPath(dataDir))
 }
 
 // secrets names the Secrets that the configuration takes files from, sorted.
 func (b *builder) secrets() []string {
 	names := map[string]bool{dirOf(b.in.Config.Secret.Dir): true}
-	for i := range b.in.Config.Sinks {
-		s := b.in.Config.Sinks[i].HTTP
-		if s == nil {
-			continue
-		}
+	for _, s := range b.posted() {
 		names[dirOf(s.CAFile)] = true
 		for _, h := range s.Headers {
 			names[dirOf(h.File)] = true
@@ -230,6 +258,22 @@ func (b *builder) secrets() []string {
 	}
 	delete(names, "")
 	return slices.Sorted(maps.Keys(names))
+}
+
+// posted lists where receivers post: the sinks and the responders.
+func (b *builder) posted() []*config.HTTPSink {
+	var all []*config.HTTPSink
+	for i := range b.in.Config.Sinks {
+		if s := b.in.Config.Sinks[i].HTTP; s != nil {
+			all = append(all, s)
+		}
+	}
+	for i := range b.in.Config.Responders {
+		if s := b.in.Config.Responders[i].HTTP; s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // dirOf is the first element of a path below the secrets' root: a Secret's name.

@@ -29,6 +29,12 @@ func template(t *testing.T, s shape) map[string]any {
 	return nil
 }
 
+// responder asks with a token from a Secret.
+func responder(secret string) v1alpha1.Responder {
+	return v1alpha1.Responder{Hook: "check", OnFailure: v1alpha1.FailureAllow, Concurrency: 64, HTTP: &v1alpha1.HTTPSink{URL: "http://moderator/",
+		Headers: []v1alpha1.SinkHeader{{Name: "Authorization", ValueFrom: &v1alpha1.HeaderSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: secret, Key: "token"}}}}}}
+}
+
 func sink(ep *v1alpha1.WebhookEndpoint) *v1alpha1.Sink { return &ep.Spec.Sinks[0] }
 
 // TestNoRestart holds that what receivers take live does not replace them.
@@ -78,6 +84,13 @@ func TestNoRestart(t *testing.T) {
 		"drain with the same sum": ep(func(ep *v1alpha1.WebhookEndpoint) {
 			ep.Spec.Receiver.Drain = &v1alpha1.Drain{Delay: "15s", Grace: "50s"}
 		}),
+		"responder": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Responders = []v1alpha1.Responder{responder("signing")} }),
+		"PROXY protocol": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Sources.TrustedProxies, ep.Spec.Exposure.ProxyProtocol = []v1alpha1.CIDR{"10.0.0.0/8"}, v1alpha1.ProxyProtocolRequired
+		}),
+		"certificate of a proxy": ep(func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.Exposure = &v1alpha1.Exposure{Type: v1alpha1.ExposureIngress, Host: "a", Path: "/", TLS: &v1alpha1.ExposureTLS{SecretName: "cert"}}
+		}),
 		"replicas":                {in: func(in *desired.Inputs) { in.Replicas = ptr.To[int32](9) }},
 		"profile":                 {in: func(in *desired.Inputs) { in.Profile = profile() }},
 		"revision of the profile": {in: func(in *desired.Inputs) { in.Config.Provider.Revision = "sha256:0" }},
@@ -104,6 +117,8 @@ func TestRestart(t *testing.T) {
 		"Secret of a sink": ep(func(ep *v1alpha1.WebhookEndpoint) {
 			sink(ep).HTTP.CASecretRef = &v1alpha1.SecretKeyReference{Name: "ca", Key: "ca.crt"}
 		}),
+		"Secret of a responder": ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Responders = []v1alpha1.Responder{responder("other")} }),
+		"TLS":                   ep(func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.TLS = &v1alpha1.ExposureTLS{SecretName: "cert"} }),
 		"dead letters": ep(func(ep *v1alpha1.WebhookEndpoint) {
 			ep.Spec.Queue.DeadLetters.Capacity = ptr.To(resource.MustParse("1Gi"))
 		}),
@@ -199,7 +214,7 @@ func TestSizes(t *testing.T) {
 					got = v.EmptyDir.SizeLimit.String()
 				}
 			}
-			if env := pod.Containers[0].Env; got != tt.volume || len(env) != 1 || env[0].Value != tt.heap {
+			if env := pod.Containers[0].Env; got != tt.volume || len(env) != 3 || env[2].Value != tt.heap {
 				t.Errorf("got a volume of %s and environment %v, want %s and %s", got, env, tt.volume, tt.heap)
 			}
 		})
@@ -303,7 +318,8 @@ func TestNoLimit(t *testing.T) {
 				checkCanonical(t, o)
 			}
 			pod := typed[corev1.PodTemplateSpec](t, object(t, all, "Deployment")["spec"].(map[string]any)["template"]).Spec
-			if c := pod.Containers[0]; len(c.Env) != 0 || len(c.Resources.Limits) != 0 {
+			if c := pod.Containers[0]; len(c.Env) != 2 || // only addresses
+				len(c.Resources.Limits) != 0 {
 				t.Errorf("got environment %v and limits %v", c.Env, c.Resources.Limits)
 			}
 		})
