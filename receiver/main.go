@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -31,7 +32,7 @@ var version = "devel"
 
 type flags struct {
 	config, secrets, data, queueType, listen, telemetry, admin, level string
-	internal, peers, message                                          string
+	internal, peers, message, tls, hostIPs, podIPs                    string
 	dataMax                                                           int64
 	allowLoopback, version                                            bool
 }
@@ -79,6 +80,9 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	fs.StringVar(&f.peers, "peers", "", "`HOST:PORT` of the sisters that get what is left in an Ephemeral queue at the end, several separated by commas; each address of a HOST is one, but this process's own. Empty for none")
 	fs.Int64Var(&f.dataMax, "data-max-bytes", 0, "`bytes` that the data directory may take; 0 for what the disk has")
 	fs.StringVar(&f.message, "termination-message", "/dev/termination-log", "`file` that is told at the end what is left behind and what sisters took; empty for none")
+	fs.StringVar(&f.tls, "tls-dir", "", "`directory` with tls.crt and tls.key, which --listen serves TLS with; changes are taken live. Empty for plain HTTP")
+	fs.StringVar(&f.hostIPs, "host-ips", "", "`addresses` of this node, separated by commas, by which /statusz tells that clients' addresses are hidden")
+	fs.StringVar(&f.podIPs, "pod-ips", "", "`addresses` of this pod, separated by commas; the same for proxies in the cluster")
 	fs.StringVar(&f.level, "log-level", "info", "`level` of the log: debug, info, warn or error")
 	fs.BoolVar(&f.allowLoopback, "allow-loopback-sinks", false, "let sinks be on this machine; for trying out only")
 	fs.BoolVar(&f.version, "version", false, "print the version and exit")
@@ -109,6 +113,14 @@ func run(ctx context.Context, hurry <-chan struct{}, args []string, stdout, stde
 
 func serve(ctx context.Context, hurry <-chan struct{}, f flags, stdout io.Writer, log *slog.Logger) error {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the HTTP client would print to package log what sinks send unasked
+	hosts, err := addresses("--host-ips", f.hostIPs)
+	if err != nil {
+		return err
+	}
+	pods, err := addresses("--pod-ips", f.podIPs)
+	if err != nil {
+		return err
+	}
 	l, err := listen(f)
 	if err != nil {
 		return err
@@ -119,16 +131,17 @@ func serve(ctx context.Context, hurry <-chan struct{}, f flags, stdout io.Writer
 		Source:  &reload.Dir{ConfigFile: f.config, SecretsDir: f.secrets, Logger: log},
 		DataDir: f.data, DataMaxBytes: f.dataMax, QueueType: f.queueType, Registerer: reg, Logger: log, Now: time.Now, Stdout: stdout,
 		AllowLoopback: f.allowLoopback, DenyAddrs: denied(os.Getenv), Fatal: server.DiskFailed(log, os.Exit),
+		HostAddrs: hosts, PodAddrs: pods,
 	})
 	if err != nil {
 		return errors.Join(err, l.close())
 	}
 	return server.Serve(ctx, server.ServeOptions{
 		Webhooks: l.webhooks, Telemetry: l.telemetry, Admin: l.admin, Sisters: l.sisters, Receivers: []*server.Receiver{r}, Gatherer: reg, Logger: log,
-		Version: version, Now: time.Now, Hurry: hurry, TerminationMessage: f.message,
+		Version: version, Now: time.Now, Hurry: hurry, TerminationMessage: f.message, TLSDir: f.tls, Registerer: reg,
 		Ready: func() {
 			log.Info("Serving", "version", version, "webhooks", l.webhooks.Addr().String(), "telemetry", l.telemetry.Addr().String(),
-				"admin", addr(l.admin), "internal", l.internal())
+				"admin", addr(l.admin), "internal", l.internal(), "tls", f.tls != "")
 		},
 	})
 }
@@ -223,6 +236,23 @@ func addr(l net.Listener) string {
 		return ""
 	}
 	return l.Addr().String()
+}
+
+// addresses reads a list from the downward API. It may be empty, and so may its
+// elements: an old kubelet knows no lists of addresses.
+func addresses(flag, list string) ([]netip.Addr, error) {
+	var out []netip.Addr
+	for text := range strings.SplitSeq(list, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", flag, err)
+		}
+		out = append(out, a.WithZone("").Unmap())
+	}
+	return out, nil
 }
 
 // denied lists what no sink may resolve to: the API server's Service, and this

@@ -15,6 +15,7 @@ import (
 	"github.com/fairlead-dev/fairlead/receiver/admin"
 	"github.com/fairlead-dev/fairlead/receiver/dispatch"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/source"
 )
 
 func TestAlerts(t *testing.T) {
@@ -98,7 +99,7 @@ func shown(t *testing.T, reg *prometheus.Registry) []string {
 
 // A sink's breaker is in one state, and in none once its dispatcher has ended.
 func TestBreakerMetric(t *testing.T) {
-	m, reg := admin.NewMetrics(), prometheus.NewRegistry()
+	m, reg := admin.NewMetrics(source.NewFindings(nil, nil)), prometheus.NewRegistry()
 	if err := m.Register(reg); err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func newEndpoint(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys) (
 		keys: keys, inflated: scheme.SignsInflated(), replies: newReplies(c.Replies),
 		dedup:    queue.Dedup{Key: dedupKeys[c.Event.Dedup.Key], Window: window},
 		byID:     c.Event.Dedup.Key == api.DedupID,
-		resolver: source.NewResolver(c.Sources.TrustedProxies), listed: source.NewSet(c.Sources.Ranges),
+		resolver: source.NewResolver(c.Sources.TrustedProxies, c.Sources.ProxyProtocol), listed: source.NewSet(c.Sources.Ranges),
 		enforce:   c.Sources.Mode != api.SourceObserve,
 		suspended: c.Suspend == api.SuspendIntake,
 		maxBody:   c.Limits.MaxBodyBytes,

@@ -234,7 +234,7 @@ func TestAnswers(t *testing.T) {
 		"forwarded, spoofed": {config: trust, request: stream(body, body, forwarded("10.0.0.1:1", "34.225.10.29, 203.0.113.7")),
 			status: 403, outcome: "push unlisted"},
 		"proxy says nothing": {config: trust, request: stream(body, body, func(r *http.Request) { r.RemoteAddr = "10.0.0.1:1" }),
-			status: 403, outcome: "push unlisted"},
+			status: 403, outcome: "push unlisted", notes: []string{"unknown header_missing"}},
 		"too large":          {request: stream(big, big, nil), status: 413, outcome: "push too_large"},
 		"too large, chunked": {request: stream(big, big, func(r *http.Request) { r.ContentLength = -1 }), status: 413, outcome: "push too_large"},
 		"too large inflated": {request: stream(big, zipped(big), nil), status: 413, outcome: "push too_large"},

@@ -31,4 +31,14 @@ func (q *request) sample() {
 	}
 	_, err = q.ep.keys.Verify(verify.Request{Method: q.r.Method, Header: q.r.Header, Body: body}, q.start)
 	q.h.o.Observer.Unlisted(err == nil, q.start)
+	if err == nil {
+		q.located()
+	}
+}
+
+// located tells from where a verified request came.
+func (q *request) located() {
+	if q.client.IsValid() {
+		q.h.o.Observer.Verified(q.client, !q.unlisted, q.start)
+	}
 }

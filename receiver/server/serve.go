@@ -9,20 +9,22 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/fairlead-dev/fairlead/api/statusz"
 	"github.com/fairlead-dev/fairlead/receiver/admin"
 	"github.com/fairlead-dev/fairlead/receiver/handoff"
+	"github.com/fairlead-dev/fairlead/receiver/listen"
 )
 
 // Bounds of a connection to the webhook listener. Providers wait 1 to 15 s for
 // an answer, so a request that takes longer to arrive helps nobody.
 const (
 	readTimeout    = 15 * time.Second
+	headerTimeout  = 10 * time.Second // a TLS handshake has as long
 	writeTimeout   = 30 * time.Second
 	idleTimeout    = 90 * time.Second
 	maxHeaderBytes = 16 << 10
@@ -35,6 +37,9 @@ const (
 type ServeOptions struct {
 	// Webhooks takes the providers' requests.
 	Webhooks net.Listener
+	// TLSDir holds tls.crt and tls.key of Webhooks, which are taken live; empty means
+	// plain HTTP. Without a certificate handshakes fail until there is one.
+	TLSDir string
 	// Telemetry takes probes and scrapes.
 	Telemetry net.Listener
 	// Admin takes what people ask and order: a listener on loopback, or that of
@@ -42,9 +47,11 @@ type ServeOptions struct {
 	Admin     net.Listener
 	Receivers []*Receiver
 	Gatherer  prometheus.Gatherer
-	Logger    *slog.Logger
-	Version   string
-	Now       func() time.Time
+	// Registerer takes the metrics of the process's own; nil means that there are none.
+	Registerer prometheus.Registerer
+	Logger     *slog.Logger
+	Version    string
+	Now        func() time.Time
 	// ReadTimeout bounds how long a request may take to arrive, headers and body
 	// together. 0 means 15 s.
 	ReadTimeout time.Duration
@@ -71,15 +78,17 @@ type ServeOptions struct {
 func Serve(ctx context.Context, o ServeOptions) error {
 	o.ReadTimeout = cmp.Or(o.ReadTimeout, readTimeout)
 	s := &process{o: o, started: o.Now(), metrics: newSisterMetrics()}
+	err := s.openTLS()
+	defer s.closeTLS()
 	webhooks := s.webhooks()
 	telemetry, local := s.telemetry(), s.local(s.adminAPI())
 	failed := make(chan error, 4)
-	go func() { failed <- serve(webhooks, o.Webhooks) }()
+	go func() { failed <- s.serveWebhooks(webhooks) }()
 	go func() { failed <- serve(telemetry, o.Telemetry) }()
 	if o.Admin != nil && o.Admin != o.Telemetry {
 		go func() { failed <- serve(local, o.Admin) }()
 	}
-	err := s.serveSisters(failed)
+	err = errors.Join(err, s.serveSisters(failed))
 	if o.Ready != nil && err == nil {
 		o.Ready()
 	}
@@ -93,10 +102,16 @@ func Serve(ctx context.Context, o ServeOptions) error {
 }
 
 func serve(s *http.Server, l net.Listener) error {
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving %s: %w", l.Addr(), err)
+	return served(s.Serve(l), l)
+}
+
+// served is what became of a server that was to serve a listener: nil if it was
+// shut down.
+func served(err error, l net.Listener) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("serving %s: %w", l.Addr(), err)
 }
 
 type process struct {
@@ -110,25 +125,18 @@ type process struct {
 	metrics *sisterMetrics
 	// nextLook is when sisters are looked for again during a stop.
 	nextLook time.Time
-}
 
-func (s *process) webhooks() *http.Server {
-	return &http.Server{
-		Handler:     Route(s.o.Receivers),
-		ReadTimeout: s.o.ReadTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,
-		// What the library says here is caused by clients, and anybody can be one.
-		ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
-	}
+	// certificate is nil if webhooks come by plain HTTP; watching is what keeps it.
+	certificate *listen.Certificate
+	stopTLS     context.CancelFunc
+	watching    sync.WaitGroup
 }
 
 func (s *process) telemetry() *http.Server {
 	h := admin.NewHandler(admin.Source{
 		Gatherer: s.o.Gatherer,
-		Status: func() statusz.Page {
-			return ProcessStatus(s.o.Version, s.started, s.draining.Load(), s.o.Receivers)
-		},
-		Live: s.live,
+		Status:   s.status,
+		Live:     s.live,
 	})
 	if s.o.Admin != nil && s.o.Admin == s.o.Telemetry {
 		mux := http.NewServeMux()

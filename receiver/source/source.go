@@ -6,63 +6,113 @@
 package source
 
 import (
-	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
 )
 
-// ErrNoAddress means that it cannot be known from where a request comes.
-var ErrNoAddress = errors.New("no client address that can be believed")
-
-// Bounds of what is read of X-Forwarded-For, from its right end.
+// Bounds of what is read of X-Forwarded-For and of Forwarded, from the right end.
 const (
 	maxElements = 64
 	maxBytes    = 8 << 10
 )
 
-const forwardedFor = "X-Forwarded-For"
+// maxElement is the length of the longest address with a port.
+const maxElement = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
+
+const (
+	forwardedFor = "X-Forwarded-For"
+	forwarded    = "Forwarded"
+)
 
 // Resolver finds client addresses. It does not change and may be used by many
 // goroutines at once.
-type Resolver struct{ trusted *Set }
-
-// NewResolver returns a Resolver that believes the X-Forwarded-For header of peers
-// in the ranges, and of no others.
-func NewResolver(trusted []netip.Prefix) *Resolver {
-	return &Resolver{trusted: NewSet(trusted)}
+type Resolver struct {
+	trusted *Set
+	// announced is whether trusted peers announce clients by the PROXY protocol.
+	announced bool
 }
 
-// Client returns the address that a request comes from: that of the peer; or, if
-// the peer is trusted, the right-most address of X-Forwarded-For that is not
-// trusted itself. What stands to the left of that address was written by somebody
-// who is not trusted, and is not looked at.
+// NewResolver returns a Resolver that believes what peers in the ranges say about
+// clients, and no others: the PROXY protocol header of their connections if
+// proxyProtocol, else the headers of their requests.
+func NewResolver(trusted []netip.Prefix, proxyProtocol bool) *Resolver {
+	return &Resolver{trusted: NewSet(trusted), announced: proxyProtocol}
+}
+
+// Client returns the address that a request comes from.
 //
-// remoteAddr is the peer's address as net/http gives it; h has canonical keys.
-// Several X-Forwarded-For headers are one list, in their order.
+// That is the peer's, if the peer is not trusted: whatever the request says.
 //
-// The error is ErrNoAddress if the peer's address is not an IP address, or if the
-// peer is trusted and the header
-//   - is missing, or
-//   - has an element that is not an address before one is found that is not trusted
-//     (an address may have a port, brackets and quotes; it may have no zone, which
-//     would mean nothing on this machine), or
-//   - lists trusted addresses only, or
-//   - shows no other within its last 64 elements and 8 KiB.
+// If the peer is trusted and the PROXY protocol is expected, it is the address of
+// the connection's header (WithAnnouncer). If that one is trusted too, it is another
+// proxy, which speaks through the request's headers:
 //
+// X-Forwarded-For and Forwarded (RFC 7239) are lists, to which each proxy adds from
+// whom it got the request; several headers of a name are one list, in their order.
+// The client is the right-most address that is not trusted itself. What stands to
+// the left of it was written by somebody who is not trusted, and is not looked at.
+// If both headers are there, they must say the same: of one that the proxy does not
+// set, the client may have written all.
+//
+// An address may have a port, brackets and quotes; it may have no zone, which would
+// mean nothing on this machine. In Forwarded an IPv6 address needs its brackets; an
+// element without "for", with "unknown" or with an obfuscated name has no address.
 // The peer's own zone is dropped.
-func (r *Resolver) Client(remoteAddr string, h http.Header) (netip.Addr, error) {
-	peer, ok := parsePeer(remoteAddr)
+//
+// The error is ErrNoAddress, and ReasonOf tells why.
+func (r *Resolver) Client(req *http.Request) (netip.Addr, error) {
+	peer, ok := parsePeer(req.RemoteAddr)
 	if !ok {
-		return netip.Addr{}, ErrNoAddress
+		return netip.Addr{}, noAddress(PeerUnknown)
 	}
 	if !r.trusted.Contains(peer) {
 		return peer, nil
 	}
-	return r.walk(h[forwardedFor])
+	if !r.announced {
+		return r.headers(req.Header)
+	}
+	a := announced(req.Context())
+	switch {
+	case !a.Header:
+		return netip.Addr{}, noAddress(ProxyMissing)
+	case !a.Client.IsValid():
+		return netip.Addr{}, noAddress(ProxyUnknown)
+	case r.trusted.Contains(a.Client):
+		return r.headers(req.Header)
+	}
+	return a.Client.Unmap(), nil
 }
 
-// walk reads the list from its right end.
+// Trusts reports whether what a peer says about clients is believed.
+func (r *Resolver) Trusts(peer netip.Addr) bool { return r.trusted.Contains(peer) }
+
+// headers finds the client in the headers of a trusted peer's request.
+func (r *Resolver) headers(h http.Header) (netip.Addr, error) {
+	x, f := h[forwardedFor], h[forwarded]
+	switch {
+	case len(x) == 0 && len(f) == 0:
+		return netip.Addr{}, noAddress(HeaderMissing)
+	case len(f) == 0:
+		return r.walk(x)
+	case len(x) == 0:
+		return r.walkForwarded(f)
+	}
+	one, err := r.walk(x)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	other, err := r.walkForwarded(f)
+	if err == nil && one != other {
+		err = noAddress(HeaderConflict)
+	}
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return one, nil
+}
+
+// walk reads X-Forwarded-For from its right end.
 func (r *Resolver) walk(lines []string) (netip.Addr, error) {
 	elements, bytes := maxElements, maxBytes
 	for i := len(lines) - 1; i >= 0; i-- {
@@ -72,14 +122,14 @@ func (r *Resolver) walk(lines []string) (netip.Addr, error) {
 			bytes -= len(element) + 1
 			a, ok := parseElement(element)
 			if !ok || elements == 0 || bytes < 0 {
-				return netip.Addr{}, ErrNoAddress
+				return netip.Addr{}, noAddress(HeaderUnreadable)
 			}
 			if !r.trusted.Contains(a) {
 				return a, nil
 			}
 		}
 	}
-	return netip.Addr{}, ErrNoAddress
+	return netip.Addr{}, noAddress(HeaderTrusted)
 }
 
 // cutLast cuts a line at its last comma, and looks for it in the last limit bytes
@@ -107,8 +157,7 @@ func parseElement(text string) (netip.Addr, bool) {
 	if len(text) > 1 && text[0] == '"' && text[len(text)-1] == '"' {
 		text = text[1 : len(text)-1]
 	}
-	// The longest address with a port is [ffff:…:255.255.255.255]:65535.
-	if text == "" || len(text) > len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535") {
+	if text == "" || len(text) > maxElement {
 		return netip.Addr{}, false
 	}
 	a, ok := parseHost(text)

@@ -24,7 +24,12 @@ func prefixes(t testing.TB, texts ...string) []netip.Prefix {
 }
 
 func resolver(t testing.TB) *source.Resolver {
-	return source.NewResolver(prefixes(t, "10.0.0.0/8", "::ffff:172.16.0.0/108", "2001:db8:1::/48"))
+	return source.NewResolver(prefixes(t, "10.0.0.0/8", "::ffff:172.16.0.0/108", "2001:db8:1::/48"), false)
+}
+
+// request is one of a peer, with headers.
+func request(peer string, h http.Header) *http.Request {
+	return &http.Request{RemoteAddr: peer, Header: h}
 }
 
 func TestClient(t *testing.T) {
@@ -105,7 +110,7 @@ func TestClient(t *testing.T) {
 			if tt.forwarded != nil {
 				h["X-Forwarded-For"] = tt.forwarded
 			}
-			got, err := r.Client(tt.peer, h)
+			got, err := r.Client(request(tt.peer, h))
 			if tt.want == "" {
 				if !errors.Is(err, source.ErrNoAddress) || got.IsValid() {
 					t.Errorf("Client() = %v, %v, want ErrNoAddress", got, err)
@@ -120,7 +125,7 @@ func TestClient(t *testing.T) {
 }
 
 func TestNobodyTrusted(t *testing.T) {
-	got, err := source.NewResolver(nil).Client("10.1.2.3:80", http.Header{"X-Forwarded-For": {"203.0.113.7"}})
+	got, err := source.NewResolver(nil, false).Client(request("10.1.2.3:80", http.Header{"X-Forwarded-For": {"203.0.113.7"}}))
 	if err != nil || got.String() != "10.1.2.3" {
 		t.Errorf("Client() = %v, %v, want the peer", got, err)
 	}
@@ -175,9 +180,9 @@ func TestAllocations(t *testing.T) {
 	r := resolver(t)
 	direct, proxied := http.Header{}, http.Header{"X-Forwarded-For": {"34.225.10.29, 203.0.113.7, 10.0.0.1"}}
 	if n := testing.AllocsPerRun(100, func() {
-		_, _ = r.Client("203.0.113.7:443", direct)
-		_, _ = r.Client("[2001:db8::7]:443", direct)
-		_, _ = r.Client("10.0.0.1:443", proxied)
+		_, _ = r.Client(request("203.0.113.7:443", direct))
+		_, _ = r.Client(request("[2001:db8::7]:443", direct))
+		_, _ = r.Client(request("10.0.0.1:443", proxied))
 	}); n != 0 {
 		t.Errorf("Client allocates %v times", n)
 	}
@@ -220,15 +225,15 @@ func FuzzClient(f *testing.F) {
 	trusted := source.NewSet(prefixes(f, "10.0.0.0/8", "::ffff:172.16.0.0/108", "2001:db8:1::/48"))
 	r := resolver(f)
 	f.Fuzz(func(t *testing.T, peer, first, second string) {
-		got, err := r.Client(peer, http.Header{"X-Forwarded-For": {first, second}})
+		got, err := r.Client(request(peer, http.Header{"X-Forwarded-For": {first, second}}))
 		switch {
 		case err != nil && got.IsValid():
 			t.Errorf("an address and an error: %v, %v", got, err)
 		case err == nil && (!got.IsValid() || got.Is4In6() || got.Zone() != "" || trusted.Contains(got)):
 			t.Errorf("Client() = %v, which nobody may believe", got)
 		}
-		if alone, err2 := r.Client("10.0.0.1:80", http.Header{"X-Forwarded-For": {first + "," + second}}); err2 == nil {
-			again, err3 := r.Client("10.0.0.1:80", http.Header{"X-Forwarded-For": {first, second}})
+		if alone, err2 := r.Client(request("10.0.0.1:80", http.Header{"X-Forwarded-For": {first + "," + second}})); err2 == nil {
+			again, err3 := r.Client(request("10.0.0.1:80", http.Header{"X-Forwarded-For": {first, second}}))
 			if err3 != nil || again != alone {
 				t.Errorf("two headers give %v, %v; one gives %v", again, err3, alone)
 			}
@@ -241,6 +246,6 @@ func BenchmarkClient(b *testing.B) {
 	h := http.Header{"X-Forwarded-For": {"34.225.10.29, 203.0.113.7, 10.0.0.1"}}
 	b.ReportAllocs()
 	for b.Loop() {
-		_, _ = r.Client("10.0.0.1:443", h)
+		_, _ = r.Client(request("10.0.0.1:443", h))
 	}
 }
