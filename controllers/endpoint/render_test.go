@@ -65,7 +65,7 @@ func testRender(t *testing.T, tool string, flags ...string) {
 	for _, f := range files {
 		first[f.path] = f.render(t, tool, flags...)
 		until(t, filepath.Base(f.path)+" is applied", func(context.Context) error {
-			return zero("objects to come", float64(max(0, len(first[f.path])-len(sent.first(t, f.namespace)))))
+			return zero("objects to come", float64(max(0, len(first[f.path])-sent.count(f.namespace))))
 		})
 	}
 	quiet(t, op)
@@ -268,8 +268,14 @@ func parse(t *testing.T, obj any) document {
 
 // applies keeps the bodies of server-side applies, in their order.
 type applies struct {
-	mu     sync.Mutex
-	bodies [][]byte
+	mu  sync.Mutex
+	all []application
+}
+
+// application is one of them, and of which object it is.
+type application struct {
+	namespace, object string
+	body              []byte
 }
 
 type applying struct {
@@ -289,46 +295,69 @@ func (a *applying) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.applies.mu.Lock()
-		a.applies.bodies = append(a.applies.bodies, data)
-		a.applies.mu.Unlock()
+		if err := a.applies.keep(data); err != nil {
+			return nil, err
+		}
 	}
 	return a.next.RoundTrip(req)
 }
 
+func (a *applies) keep(body []byte) error {
+	var d document
+	if err := yaml.Unmarshal(body, &d); err != nil {
+		return err
+	}
+	u := d.meta()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all = append(a.all, application{u.GetNamespace(), u.GetKind() + "/" + u.GetName(), body})
+	return nil
+}
+
+// count returns how many objects of a namespace were applied.
+func (a *applies) count(namespace string) int {
+	return len(a.each(namespace, func(kept, _ []byte) []byte { return kept }))
+}
+
 // first returns what was first sent for each object of a namespace.
 func (a *applies) first(t *testing.T, namespace string) []document {
-	return a.each(t, namespace, func(kept, _ document) document { return kept })
+	t.Helper()
+	return decoded(t, a.each(namespace, func(kept, _ []byte) []byte { return kept }))
 }
 
 // last returns what was sent last for each of them, in the order of the first.
 func (a *applies) last(t *testing.T, namespace string) []document {
-	return a.each(t, namespace, func(_, later document) document { return later })
+	t.Helper()
+	return decoded(t, a.each(namespace, func(_, later []byte) []byte { return later }))
 }
 
-func (a *applies) each(t *testing.T, namespace string, choose func(kept, later document) document) []document {
-	t.Helper()
+func (a *applies) each(namespace string, choose func(kept, later []byte) []byte) [][]byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var all []document
+	var bodies [][]byte
 	at := map[string]int{}
-	for _, body := range a.bodies {
-		var d document
-		if err := yaml.Unmarshal(body, &d); err != nil {
+	for _, one := range a.all {
+		if one.namespace != namespace {
+			continue
+		}
+		i, known := at[one.object]
+		if !known {
+			at[one.object] = len(bodies)
+			bodies = append(bodies, one.body)
+			continue
+		}
+		bodies[i] = choose(bodies[i], one.body)
+	}
+	return bodies
+}
+
+func decoded(t *testing.T, bodies [][]byte) []document {
+	t.Helper()
+	all := make([]document, len(bodies))
+	for i, body := range bodies {
+		if err := yaml.Unmarshal(body, &all[i]); err != nil {
 			t.Fatal(err)
 		}
-		u := d.meta()
-		if u.GetNamespace() != namespace {
-			continue
-		}
-		key := u.GetKind() + "/" + u.GetName()
-		i, known := at[key]
-		if !known {
-			at[key] = len(all)
-			all = append(all, d)
-			continue
-		}
-		all[i] = choose(all[i], d)
 	}
 	return all
 }
