@@ -27,6 +27,7 @@ var (
 // dispatch while they work, so its methods are quick and take no lock that is
 // held for long.
 type Metrics struct {
+	*floods
 	requests        *prometheus.CounterVec
 	requestSeconds  *prometheus.HistogramVec
 	appendSeconds   prometheus.Histogram
@@ -56,6 +57,7 @@ type Metrics struct {
 func NewMetrics(findings *source.Findings) *Metrics {
 	return &Metrics{
 		findings: findings,
+		floods:   newFloods(),
 		requests: counter("requests_total", "Requests by hook and by what became of them.", "hook", "outcome"),
 		requestSeconds: histogram("request_duration_seconds", "Time from the end of a request's headers to the end of handling it.",
 			requestBuckets, "hook"),
@@ -94,6 +96,9 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 
 // Register adds the metrics to a registry.
 func (m *Metrics) Register(r prometheus.Registerer) error {
+	if err := m.floods.register(r); err != nil {
+		return err
+	}
 	for _, c := range []prometheus.Collector{m.requests, m.requestSeconds, m.appendSeconds, m.entries, m.ignored, m.unlisted,
 		m.misrouted, m.conflicts, m.attempts, m.attemptSeconds, m.deliverySeconds, m.deadLetters, m.breakers, m.breakersOpened, m.sinkFilters, m.configLoads, m.generation, m.unknown} {
 		if err := r.Register(c); err != nil {

@@ -48,6 +48,7 @@ type endpoint struct {
 	// quarantine is whether requests that fail verification are kept.
 	quarantine bool
 	headers    headerRules
+	challenges challenges
 }
 
 type ignoreRule struct {
@@ -69,7 +70,7 @@ func newEndpoint(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys) (
 		suspended: c.Suspend == api.SuspendIntake,
 		maxBody:   c.Limits.MaxBodyBytes,
 
-		quarantine: c.Queue.Quarantine != nil, headers: newHeaderRules(c.Signatures),
+		quarantine: c.Queue.Quarantine != nil, headers: newHeaderRules(c.Signatures), challenges: newChallenges(c.Challenges),
 	}
 	if n := c.Limits.RequestsPerSecond; n > 0 {
 		ep.whole = rate.NewLimiter(rate.Limit(n), 2*n)

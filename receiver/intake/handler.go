@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -52,6 +53,8 @@ type Observer interface {
 	Misrouted(hook, other string, at time.Time)
 	// Conflict says that an id was used by two events.
 	Conflict()
+	// Challenged says that a challenge was answered.
+	Challenged(challenge string)
 }
 
 // Options are what a Handler works with. All are needed, unless nil or 0 says
@@ -132,6 +135,8 @@ type request struct {
 	unlisted bool
 	// duplicate is whether the event was stored already.
 	duplicate bool
+	// answer is that to a challenge.
+	answer *reply
 }
 
 // ServeHTTP answers one request; see the package's comment for the order.
@@ -187,7 +192,11 @@ func (q *request) reply(o Outcome) {
 	if o == MethodNotAllowed {
 		q.w.Header().Set("Allow", http.MethodPost)
 	}
-	q.ep.replies[o].write(q.w, closing)
+	answer := q.ep.replies[o]
+	if o == Challenged {
+		answer = q.answer
+	}
+	answer.write(q.w, closing)
 }
 
 // handle takes a request through all steps. nil means that the event is on
@@ -205,11 +214,9 @@ func (q *request) handle() error {
 	case q.route == nil:
 		return errNotFound
 	case q.r.Method != http.MethodPost:
-		return errMethod
-	case q.route.sync:
-		return errNoResponder
-	case q.ep.suspended:
-		return errSuspended
+		return q.probe(err == nil)
+	case len(q.ep.challenges.posts) == 0 && q.closed() != nil:
+		return q.closed()
 	case err == nil && !q.ep.allows(addr, q.start):
 		return errRateLimited
 	}
@@ -237,6 +244,9 @@ func (q *request) accept() error {
 			q.isolate(m.wire.b, err)
 		}
 		return fmt.Errorf("verifying: %w", err)
+	}
+	if err := cmp.Or(q.post(body), q.closed()); err != nil {
+		return err
 	}
 	return q.store(body)
 }
@@ -275,7 +285,7 @@ func (q *request) plain(m *memory) ([]byte, error) {
 }
 
 func (q *request) verify(body []byte) error {
-	entry, err := q.ep.keys.Verify(verify.Request{Method: q.r.Method, Header: q.r.Header, Body: body}, q.start)
+	entry, err := q.ep.verify(verify.Request{Method: q.r.Method, Header: q.r.Header, Body: body}, q.start)
 	if q.unlisted {
 		q.h.o.Observer.Unlisted(err == nil, q.start)
 	}

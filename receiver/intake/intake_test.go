@@ -136,6 +136,8 @@ func (b *bench) Unlisted(valid bool, _ time.Time) {
 	b.note(map[bool]string{true: "unlisted valid", false: "unlisted invalid"}[valid])
 }
 
+func (b *bench) Challenged(name string) { b.note("challenged " + name) }
+
 func hexSignature(body string) string {
 	m := hmac.New(sha256.New, []byte(secret))
 	m.Write([]byte(body))

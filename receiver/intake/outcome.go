@@ -15,7 +15,7 @@ import (
 type Outcome uint8
 
 // The outcomes. Each but NotFound and MethodNotAllowed has a reply in the
-// profile.
+// profile; that of Challenged is the challenge's own.
 const (
 	Accepted Outcome = iota
 	Duplicate
@@ -31,6 +31,7 @@ const (
 	Misrouted
 	NotFound
 	MethodNotAllowed
+	Challenged
 	// Outcomes is how many there are.
 	Outcomes
 )
@@ -38,6 +39,7 @@ const (
 var outcomeNames = [Outcomes]string{
 	"accepted", "duplicate", "ignored", "suspended", "unauthenticated", "unlisted", "too_large",
 	"malformed", "rate_limited", "overloaded", "failed", "misrouted", "not_found", "method_not_allowed",
+	"challenged",
 }
 
 // String returns the outcome's name as it stands in metrics.
@@ -56,6 +58,7 @@ var (
 	errNotFound    = errors.New("no hook is served at this path")
 	errNoResponder = errors.New("the hook at this path has no responder")
 	errMethod      = errors.New("only POST is served")
+	errChallenge   = errors.New("the request is a challenge, and was answered")
 )
 
 // outcomeOf alone turns an error into an outcome. What it does not know is our
@@ -84,6 +87,7 @@ func outcomeOf(err error) Outcome {
 		{errNotFound, NotFound},
 		{errNoResponder, NotFound},
 		{errMethod, MethodNotAllowed},
+		{errChallenge, Challenged},
 	} {
 		if errors.Is(err, k.err) {
 			return k.outcome

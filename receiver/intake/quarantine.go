@@ -146,8 +146,11 @@ func (q *request) reverify(kept *queue.Quarantined) error {
 	if err != nil {
 		return err
 	}
-	if _, err := q.ep.keys.Verify(verify.Request{Method: kept.Method, Header: q.r.Header, Body: body}, kept.ReceivedAt); err != nil {
+	if _, err := q.ep.verify(verify.Request{Method: kept.Method, Header: q.r.Header, Body: body}, kept.ReceivedAt); err != nil {
 		return fmt.Errorf("verifying: %w", err)
+	}
+	if q.ep.challenges.posted(body) != nil {
+		return errIgnored // nobody waits for its answer any more
 	}
 	return q.store(body)
 }

@@ -29,7 +29,7 @@ func (q *request) sample() {
 	if err != nil {
 		return
 	}
-	_, err = q.ep.keys.Verify(verify.Request{Method: q.r.Method, Header: q.r.Header, Body: body}, q.start)
+	_, err = q.ep.verify(verify.Request{Method: q.r.Method, Header: q.r.Header, Body: body}, q.start)
 	q.h.o.Observer.Unlisted(err == nil, q.start)
 	if err == nil {
 		q.located()

@@ -56,6 +56,10 @@ func shownMetrics(t *testing.T) map[string]string {
 		s := r.receiver.Status().Sinks
 		return s[0].LastSuccess != nil && s[1].DeadLetters > 0
 	})
+	if resp, err = client.Get(r.url + "?check=abc"); err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
 	text := r.get("/metrics")
 	got := map[string]string{}
 	for _, m := range kinds.FindAllStringSubmatch(text, -1) {
@@ -70,6 +74,7 @@ func everything(t *testing.T, url string) *v1alpha1.Config {
 		c.Sources.Mode = "Observe"
 		c.Sources.Ranges = nil
 		c.Ignore = []v1alpha1.IgnoreRule{{Name: "twin", Present: []v1alpha1.HeaderName{"X-Twin"}}}
+		c.Challenges = []v1alpha1.Challenge{{Name: "probe", Method: "GET", Answer: v1alpha1.Reply{Status: 200}}}
 		dead := servertest.HTTPSink("dead", "http://127.0.0.1:1")
 		dead.Delivery.MaxAttempts = 1
 		c.Sinks = append(c.Sinks, dead)

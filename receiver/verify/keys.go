@@ -54,6 +54,7 @@ type entry struct {
 	name        string
 	fingerprint string
 	keys        []*key // one for each signature of the scheme; nil: not for that one
+	shared      []byte // the decoded secret; nil if it is a public key
 }
 
 // Keys makes secrets ready. What is wrong with some is returned beside; the others
@@ -166,12 +167,18 @@ func (s *Scheme) entry(in Entry) (e *entry, warning string, err error) {
 		if prefix != "" && sig.secret.Prefix != prefix {
 			continue
 		}
-		key, text, keyErr := sig.key(value)
+		secret, text, keyErr := sig.decode(value)
+		if keyErr == nil {
+			e.keys[i], keyErr = newKey(sig.algorithm, secret)
+		}
 		if keyErr != nil {
 			err = keyErr
 			continue
 		}
-		e.keys[i], usable = key, true
+		if e.shared == nil && !isPublicKey(sig.algorithm) {
+			e.shared = secret
+		}
+		usable = true
 		warning = cmp.Or(warning, text)
 	}
 	if !usable {
@@ -180,9 +187,9 @@ func (s *Scheme) entry(in Entry) (e *entry, warning string, err error) {
 	return e, warning, nil
 }
 
-// key makes the secret ready for one signature.
-func (s *signature) key(value []byte) (k *key, warning string, err error) {
-	secret, err := decodeSecret(bytes.TrimPrefix(value, []byte(s.secret.Prefix)), s.secret.Encoding)
+// decode returns the bytes of a secret for one signature.
+func (s *signature) decode(value []byte) (secret []byte, warning string, err error) {
+	secret, err = decodeSecret(bytes.TrimPrefix(value, []byte(s.secret.Prefix)), s.secret.Encoding)
 	if err != nil {
 		return nil, "", err
 	}
@@ -192,9 +199,6 @@ func (s *signature) key(value []byte) (k *key, warning string, err error) {
 	if s.algorithm == v1alpha1.BasicAuth && !bytes.Contains(secret, []byte(":")) {
 		return nil, "", errors.New("it is not of the form user:password")
 	}
-	if k, err = newKey(s.algorithm, secret); err != nil {
-		return nil, "", err
-	}
 	switch {
 	case isPublicKey(s.algorithm):
 	case len(secret) < shortSecret:
@@ -202,7 +206,7 @@ func (s *signature) key(value []byte) (k *key, warning string, err error) {
 	case len(bytes.TrimSpace(value)) != len(value):
 		warning = "it begins or ends with white space, which counts as a part of it"
 	}
-	return k, warning, nil
+	return secret, warning, nil
 }
 
 // dropLineEnd drops one line end from the end.
