@@ -27,6 +27,8 @@ var (
 // dispatch while they work, so its methods are quick and take no lock that is
 // held for long.
 type Metrics struct {
+	responderMetrics
+
 	*floods
 	requests        *prometheus.CounterVec
 	requestSeconds  *prometheus.HistogramVec
@@ -56,6 +58,8 @@ type Metrics struct {
 // vector starts empty: a series appears with its first event.
 func NewMetrics(findings *source.Findings) *Metrics {
 	return &Metrics{
+		responderMetrics: newResponderMetrics(),
+
 		findings: findings,
 		floods:   newFloods(),
 		requests: counter("requests_total", "Requests by hook and by what became of them.", "hook", "outcome"),
@@ -99,8 +103,8 @@ func (m *Metrics) Register(r prometheus.Registerer) error {
 	if err := m.floods.register(r); err != nil {
 		return err
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.requestSeconds, m.appendSeconds, m.entries, m.ignored, m.unlisted,
-		m.misrouted, m.conflicts, m.attempts, m.attemptSeconds, m.deliverySeconds, m.deadLetters, m.breakers, m.breakersOpened, m.sinkFilters, m.configLoads, m.generation, m.unknown} {
+	for _, c := range append(m.responderMetrics.collectors(), m.requests, m.requestSeconds, m.appendSeconds, m.entries, m.ignored, m.unlisted,
+		m.misrouted, m.conflicts, m.attempts, m.attemptSeconds, m.deliverySeconds, m.deadLetters, m.breakers, m.breakersOpened, m.sinkFilters, m.configLoads, m.generation, m.unknown) {
 		if err := r.Register(c); err != nil {
 			return err
 		}

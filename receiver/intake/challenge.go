@@ -196,9 +196,12 @@ func (ep *endpoint) verify(r verify.Request, at time.Time) (entry string, err er
 // stored.
 func (q *request) closed() error {
 	switch {
-	case q.route.sync:
+	case q.route.sync && !q.ep.responders.Answers(q.route.hook):
 		return errNoResponder
 	case q.ep.suspended:
+		// Also where a responder would answer: nobody is asked while intake is
+		// suspended, and to answer by onFailure would look as if somebody had been. What
+		// this reply does is the provider's own way with a hook that fails.
 		return errSuspended
 	}
 	return nil

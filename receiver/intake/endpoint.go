@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/respond"
 	"github.com/fairlead-dev/fairlead/receiver/source"
 	"github.com/fairlead-dev/fairlead/receiver/verify"
 )
@@ -21,30 +23,34 @@ type route struct {
 	hook      string
 	index     int // of the hook, for observers
 	sync      bool
+	copied    bool // of a synchronous hook: a sink lists it
 	eventType string
 	// others are the shapes of the other hooks' requests.
 	others []shape
+	// allow and deny are the answers where a responder gives none.
+	allow, deny *reply
 }
 
 // endpoint is everything that a configuration gives intake. It is made anew at
 // each change and never changes itself.
 type endpoint struct {
-	keys      *verify.Keys
-	inflated  bool
-	routes    map[string]*route
-	replies   replies
-	outline   outline // of all that is asked of bodies
-	class     *classifier
-	dedup     queue.Dedup
-	byID      bool
-	ignore    []ignoreRule
-	resolver  *source.Resolver
-	listed    *source.Set
-	enforce   bool
-	suspended bool
-	maxBody   int64
-	whole     *rate.Limiter // nil: no bound
-	perSource *sourceLimits // nil: no bound
+	keys       *verify.Keys
+	responders *respond.Set
+	inflated   bool
+	routes     map[string]*route
+	replies    replies
+	outline    outline // of all that is asked of bodies
+	class      *classifier
+	dedup      queue.Dedup
+	byID       bool
+	ignore     []ignoreRule
+	resolver   *source.Resolver
+	listed     *source.Set
+	enforce    bool
+	suspended  bool
+	maxBody    int64
+	whole      *rate.Limiter // nil: no bound
+	perSource  *sourceLimits // nil: no bound
 	// quarantine is whether requests that fail verification are kept.
 	quarantine bool
 	headers    headerRules
@@ -56,13 +62,13 @@ type ignoreRule struct {
 	present, absent []string // canonical
 }
 
-func newEndpoint(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys) (*endpoint, error) {
+func newEndpoint(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys, responders *respond.Set) (*endpoint, error) {
 	window, err := c.Event.Dedup.Window.Parse()
 	if err != nil {
 		return nil, fmt.Errorf("reading event.dedup.window: %w", err)
 	}
 	ep := &endpoint{
-		keys: keys, inflated: scheme.SignsInflated(), replies: newReplies(c.Replies),
+		keys: keys, responders: responders, inflated: scheme.SignsInflated(), replies: newReplies(c.Replies),
 		dedup:    queue.Dedup{Key: dedupKeys[c.Event.Dedup.Key], Window: window},
 		byID:     c.Event.Dedup.Key == api.DedupID,
 		resolver: source.NewResolver(c.Sources.TrustedProxies, c.Sources.ProxyProtocol), listed: source.NewSet(c.Sources.Ranges),
@@ -100,15 +106,36 @@ func newRoutes(c *v1alpha1.Config, outline *outline) (map[string]*route, error) 
 				others = append(others, newShape(o.Name, o.Match, outline))
 			}
 		}
+		allow, deny, err := failureReplies(&h)
+		if err != nil {
+			return nil, err
+		}
 		for _, p := range h.Paths {
 			at := path.Join(c.Path, p.Path)
 			if routes[at] != nil {
 				return nil, fmt.Errorf("hooks %q and %q have the same path", routes[at].hook, h.Name)
 			}
-			routes[at] = &route{hook: h.Name, index: i, sync: h.Mode == api.HookSync, eventType: eventType(p.EventType), others: others}
+			routes[at] = &route{hook: h.Name, index: i, sync: h.Mode == api.HookSync, copied: copied(c, h.Name),
+				eventType: eventType(p.EventType), others: others, allow: allow, deny: deny}
 		}
 	}
 	return routes, nil
+}
+
+// failureReplies are a synchronous hook's answers where its responder gives none.
+func failureReplies(h *v1alpha1.Hook) (allow, deny *reply, err error) {
+	switch {
+	case h.Mode != api.HookSync:
+		return nil, nil, nil
+	case h.Allow == nil || h.Deny == nil:
+		return nil, nil, fmt.Errorf("hook %q waits for an answer, and has no allow or no deny", h.Name)
+	}
+	return newReply(*h.Allow), newReply(*h.Deny), nil
+}
+
+// copied reports whether a sink lists a hook.
+func copied(c *v1alpha1.Config, hook string) bool {
+	return slices.ContainsFunc(c.Sinks, func(s v1alpha1.Sink) bool { return slices.Contains(s.Hooks, hook) })
 }
 
 func eventType(t string) string {

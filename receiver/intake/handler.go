@@ -17,6 +17,7 @@ import (
 	"github.com/fairlead-dev/fairlead/receiver/event"
 	"github.com/fairlead-dev/fairlead/receiver/filter"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/respond"
 	"github.com/fairlead-dev/fairlead/receiver/source"
 	"github.com/fairlead-dev/fairlead/receiver/verify"
 )
@@ -51,6 +52,9 @@ type Observer interface {
 	Verified(client netip.Addr, listed bool, at time.Time)
 	// Misrouted says that a verified request at hook's path is one of other's.
 	Misrouted(hook, other string, at time.Time)
+	// Copied says whether the copy of a synchronous hook's event is stored, where a
+	// sink wants one.
+	Copied(hook string, stored bool)
 	// Conflict says that an id was used by two events.
 	Conflict()
 	// Challenged says that a challenge was answered.
@@ -78,6 +82,7 @@ type Handler struct {
 	o         Options
 	ep        atomic.Pointer[endpoint]
 	inFlight  atomic.Int64 // in ServeHTTP
+	copying   atomic.Int64 // copies that are being stored
 	reading   atomic.Int64 // past the checks that need no body
 	draining  atomic.Bool
 	bodies    buffers
@@ -103,10 +108,11 @@ func New(o Options) *Handler {
 	}
 }
 
-// Update replaces the configuration and the signing secrets. Requests under way
-// end with what they began with. On an error nothing has changed.
-func (h *Handler) Update(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys) error {
-	ep, err := newEndpoint(c, scheme, keys)
+// Update replaces the configuration, the signing secrets and the responders.
+// Requests under way end with what they began with. On an error nothing has
+// changed.
+func (h *Handler) Update(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys, responders *respond.Set) error {
+	ep, err := newEndpoint(c, scheme, keys, responders)
 	if err != nil {
 		return fmt.Errorf("preparing intake: %w", err)
 	}
@@ -135,7 +141,11 @@ type request struct {
 	unlisted bool
 	// duplicate is whether the event was stored already.
 	duplicate bool
-	// answer is that to a challenge.
+	// event and responder are set where a responder is to be asked.
+	event     *event.Event
+	responder *respond.Responder
+	// answer is what takes the place of the outcome's reply: to a challenge, or to a
+	// synchronous hook.
 	answer *reply
 }
 
@@ -193,14 +203,15 @@ func (q *request) reply(o Outcome) {
 		q.w.Header().Set("Allow", http.MethodPost)
 	}
 	answer := q.ep.replies[o]
-	if o == Challenged {
+	if q.answer != nil {
 		answer = q.answer
 	}
 	answer.write(q.w, closing)
 }
 
 // handle takes a request through all steps. nil means that the event is on
-// disk: until then it is the provider's.
+// disk: until then it is the provider's. A synchronous hook ends with errResponded
+// or errFallback.
 func (q *request) handle() error {
 	addr, err := q.ep.resolver.Client(q.r)
 	q.client = addr
@@ -224,10 +235,13 @@ func (q *request) handle() error {
 		q.h.o.Observer.Ignored(rule)
 		return errIgnored
 	}
-	return q.accept()
+	if err := q.accept(); err != nil || q.responder == nil {
+		return err
+	}
+	return q.ask()
 }
 
-// accept reads, verifies and stores.
+// accept reads, verifies and stores, or finds the responder to be asked.
 func (q *request) accept() error {
 	defer q.h.reading.Add(-1)
 	if q.h.reading.Add(1) > q.h.o.MaxInFlight {
@@ -248,6 +262,10 @@ func (q *request) accept() error {
 	if err := cmp.Or(q.post(body), q.closed()); err != nil {
 		return err
 	}
+	if q.route.sync {
+		m.keep()
+		return q.choose(body)
+	}
 	return q.store(body)
 }
 
@@ -262,6 +280,10 @@ func (m *memory) free(p *buffers) {
 		p.put(m.plain)
 	}
 }
+
+// keep leaves the memory to the garbage collector: somebody may still read it when
+// the request has ended.
+func (m *memory) keep() { *m = memory{} }
 
 // read returns the bytes that are signed. They are valid until m is freed.
 func (q *request) read(m *memory) ([]byte, error) {
@@ -304,36 +326,39 @@ func (q *request) verify(body []byte) error {
 func (q *request) store(body []byte) error {
 	doc := q.h.documents.get()
 	defer q.h.documents.put(doc)
+	e, d, err := q.classify(doc, body)
+	if err != nil {
+		return err
+	}
+	doc.facts.Set(e, q.r.URL.RawQuery)
+	doc.sinks = q.h.o.Route(doc.sinks[:0], &doc.facts)
+	outcome, err := q.h.append(e, d, doc.sinks)
+	if err != nil {
+		return err
+	}
+	q.duplicate = outcome == queue.Duplicate
+	return nil
+}
+
+// classify makes the event of a verified body, unless it is another hook's, and
+// says by what it is known when it comes again.
+func (q *request) classify(doc *document, body []byte) (*event.Event, queue.Dedup, error) {
 	doc.read(&q.ep.outline, body)
 	for i := range q.route.others {
 		if s := &q.route.others[i]; s.matches(doc) {
 			q.h.o.Observer.Misrouted(q.route.hook, s.hook, q.start)
-			return errMisrouted
+			return nil, queue.Dedup{}, errMisrouted
 		}
 	}
 	e, named, err := q.ep.class.event(q.route, q.r.Header, body, doc, q.start)
 	if err != nil {
-		return fmt.Errorf("classifying: %w", err)
+		return nil, queue.Dedup{}, fmt.Errorf("classifying: %w", err)
 	}
 	d := q.ep.dedup
 	if q.ep.byID && !named {
 		d.Key = queue.NoDedup
 	}
-	before := q.h.o.Now()
-	// Not the request's context: it ends with a client that has only closed its
-	// sending half, and the event is stored all the same.
-	doc.facts.Set(e, q.r.URL.RawQuery)
-	doc.sinks = q.h.o.Route(doc.sinks[:0], &doc.facts)
-	outcome, err := q.h.o.Append(context.Background(), e, d, doc.sinks)
-	if err != nil {
-		return fmt.Errorf("storing event %q: %w", e.ID, err)
-	}
-	q.h.o.Observer.Appended(q.h.o.Now().Sub(before))
-	if outcome == queue.StoredSuffixed {
-		q.h.o.Observer.Conflict()
-	}
-	q.duplicate = outcome == queue.Duplicate
-	return nil
+	return e, d, nil
 }
 
 // ignored returns the name of the rule that says to drop the request, or "".

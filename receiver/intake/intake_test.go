@@ -30,6 +30,7 @@ import (
 	"github.com/fairlead-dev/fairlead/receiver/filter"
 	"github.com/fairlead-dev/fairlead/receiver/intake"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
+	"github.com/fairlead-dev/fairlead/receiver/respond"
 	"github.com/fairlead-dev/fairlead/receiver/source"
 	"github.com/fairlead-dev/fairlead/receiver/verify"
 )
@@ -49,13 +50,15 @@ type bench struct {
 	config  *v1alpha1.Config
 	entries []verify.Entry
 
-	mu       sync.Mutex
-	stored   []event.Event
-	keys     map[string]bool
-	fail     error
-	outcomes []string
-	notes    []string
-	verified []string // addresses
+	mu     sync.Mutex
+	stored []event.Event
+	keys   map[string]bool
+	// responders are those of synchronous hooks.
+	responders *respond.Set
+	fail       error
+	outcomes   []string
+	notes      []string
+	verified   []string // addresses
 }
 
 func newBench(t *testing.T, profile string, edit func(*v1alpha1.Config)) *bench {
@@ -86,7 +89,7 @@ func (b *bench) update() {
 		b.t.Fatal(err)
 	}
 	keys, _ := s.Keys(b.entries)
-	if err := b.handler.Update(b.config, s, keys); err != nil {
+	if err := b.handler.Update(b.config, s, keys, b.responders); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -124,6 +127,7 @@ func (b *bench) Request(hook string, o intake.Outcome, _ time.Duration) {
 func (b *bench) Appended(time.Duration)                      {}
 func (b *bench) Entry(string, time.Time)                     {}
 func (b *bench) Ignored(rule string)                         { b.note("ignored " + rule) }
+func (b *bench) Copied(hook string, ok bool)                 { b.note(fmt.Sprintf("copied %s %t", hook, ok)) }
 func (b *bench) Conflict()                                   { b.note("conflict") }
 func (b *bench) Misrouted(h, o string, _ time.Time)          { b.note("misrouted " + h + " " + o) }
 func (b *bench) AddressUnknown(r source.Reason, _ time.Time) { b.note("unknown " + string(r)) }

@@ -15,7 +15,8 @@ import (
 type Outcome uint8
 
 // The outcomes. Each but NotFound and MethodNotAllowed has a reply in the
-// profile; that of Challenged is the challenge's own.
+// profile; that of Challenged is the challenge's own, that of Responded the
+// responder's, and that of Fallback the hook's allow or deny.
 const (
 	Accepted Outcome = iota
 	Duplicate
@@ -32,6 +33,8 @@ const (
 	NotFound
 	MethodNotAllowed
 	Challenged
+	Responded
+	Fallback
 	// Outcomes is how many there are.
 	Outcomes
 )
@@ -39,7 +42,7 @@ const (
 var outcomeNames = [Outcomes]string{
 	"accepted", "duplicate", "ignored", "suspended", "unauthenticated", "unlisted", "too_large",
 	"malformed", "rate_limited", "overloaded", "failed", "misrouted", "not_found", "method_not_allowed",
-	"challenged",
+	"challenged", "responded", "fallback",
 }
 
 // String returns the outcome's name as it stands in metrics.
@@ -58,6 +61,8 @@ var (
 	errNotFound    = errors.New("no hook is served at this path")
 	errNoResponder = errors.New("the hook at this path has no responder")
 	errMethod      = errors.New("only POST is served")
+	errResponded   = errors.New("a responder has answered")
+	errFallback    = errors.New("no responder has answered")
 	errChallenge   = errors.New("the request is a challenge, and was answered")
 )
 
@@ -88,6 +93,8 @@ func outcomeOf(err error) Outcome {
 		{errNoResponder, NotFound},
 		{errMethod, MethodNotAllowed},
 		{errChallenge, Challenged},
+		{errResponded, Responded},
+		{errFallback, Fallback},
 	} {
 		if errors.Is(err, k.err) {
 			return k.outcome

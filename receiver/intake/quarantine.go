@@ -90,6 +90,9 @@ func (h *headerRules) kept(from http.Header) []event.Header {
 
 // isolate keeps a request that failed verification; wire is its body as it came.
 func (q *request) isolate(wire []byte, cause error) {
+	if q.route.sync { // it could not be taken in later: by then nobody waits for its answer
+		return
+	}
 	if q.h.o.Isolate == nil || outcomeOf(cause) != Unauthenticated || !q.h.isolated.AllowN(q.start, 1) {
 		return
 	}

@@ -20,7 +20,7 @@ type reply struct {
 var closeValue = []string{"close"}
 
 func newReply(r v1alpha1.Reply) *reply {
-	out := &reply{status: int(r.Status), body: []byte(r.Body), length: []string{strconv.Itoa(len(r.Body))}}
+	out := newRawReply(int(r.Status), []byte(r.Body))
 	if r.Body != "" {
 		out.contentType = []string{r.ContentType}
 	}
@@ -28,6 +28,10 @@ func newReply(r v1alpha1.Reply) *reply {
 		out.retryAfter = []string{strconv.Itoa(int(r.RetryAfterSeconds))}
 	}
 	return out
+}
+
+func newRawReply(status int, body []byte) *reply {
+	return &reply{status: status, body: body, length: []string{strconv.Itoa(len(body))}}
 }
 
 func (r *reply) write(w http.ResponseWriter, closing bool) {

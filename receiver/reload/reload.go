@@ -143,9 +143,9 @@ func (s *Snapshot) readEntries(src Source, sum hash.Hash) error {
 	return nil
 }
 
-// readFiles reads the files that sinks need.
+// readFiles reads the files that sinks and responders need.
 func (s *Snapshot) readFiles(src Source, sum hash.Hash) error {
-	for _, name := range sinkFiles(s.Config) {
+	for _, name := range namedFiles(s.Config) {
 		b, err := src.ReadSecret(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -159,31 +159,41 @@ func (s *Snapshot) readFiles(src Source, sum hash.Hash) error {
 	return nil
 }
 
-// sinkFiles lists the secret files that a configuration's sinks name.
-func sinkFiles(c *v1alpha1.Config) []string {
+// namedFiles lists the secret files that a configuration's sinks and responders
+// name.
+func namedFiles(c *v1alpha1.Config) []string {
 	var names []string
-	for _, s := range c.Sinks {
-		if s.HTTP == nil {
-			continue
-		}
-		if s.HTTP.CAFile != "" {
-			names = append(names, s.HTTP.CAFile)
-		}
-		for _, h := range s.HTTP.Headers {
-			if h.File != "" {
-				names = append(names, h.File)
-			}
-		}
+	for i := range c.Sinks {
+		names = append(names, filesOf(c.Sinks[i].HTTP)...)
+	}
+	for i := range c.Responders {
+		names = append(names, filesOf(c.Responders[i].HTTP)...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+func filesOf(s *v1alpha1.HTTPSink) []string {
+	if s == nil {
+		return nil
+	}
+	var names []string
+	if s.CAFile != "" {
+		names = append(names, s.CAFile)
+	}
+	for _, h := range s.Headers {
+		if h.File != "" {
+			names = append(names, h.File)
+		}
+	}
+	return names
 }
 
 // Dirs lists the directories, below the secrets' root, that a configuration
 // reads.
 func Dirs(c *v1alpha1.Config) []string {
 	dirs := []string{c.Secret.Dir}
-	for _, f := range sinkFiles(c) {
+	for _, f := range namedFiles(c) {
 		dirs = append(dirs, path.Dir(f))
 	}
 	slices.Sort(dirs)

@@ -80,14 +80,21 @@ func (r *Receiver) apply(snap *reload.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("preparing filters: %w", err)
 	}
+	before := r.responders.Load()
+	responders, err := r.newResponders(snap, before)
+	if err != nil {
+		return err
+	}
 	keys, problems := scheme.Keys(entries(snap))
 	wanted := sinkNames(c)
 	if err := r.queue.SetSinks(union(wanted, r.running())); err != nil {
 		return fmt.Errorf("preparing sinks: %w", err)
 	}
-	if err := r.intake.Update(c, scheme, keys); err != nil {
+	if err := r.intake.Update(c, scheme, keys, responders.set); err != nil {
 		return err
 	}
+	r.responders.Store(responders)
+	before.closeBut(responders)
 	r.router.Store(router)
 	r.config.Store(c)
 	r.proxies.Store(announcing(c.Sources))

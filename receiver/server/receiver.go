@@ -63,7 +63,9 @@ type Receiver struct {
 	intake  *intake.Handler
 	metrics *admin.Metrics
 	router  atomic.Pointer[filter.Router]
-	config  atomic.Pointer[v1alpha1.Config]
+	// responders are those in use. Only apply changes them.
+	responders atomic.Pointer[responders]
+	config     atomic.Pointer[v1alpha1.Config]
 	// proxies are the peers whose connections begin with a PROXY protocol header; nil
 	// if none do.
 	proxies atomic.Pointer[source.Set]
@@ -116,6 +118,9 @@ func (r *Receiver) start(snap *reload.Snapshot) error {
 	if err := r.o.Registerer.Register(admin.NewQueueCollector(r.queue.Stats, r.intake.InFlight, r.o.Now)); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
+	if err := r.o.Registerer.Register(admin.NewResponderCollector(r.responderStatus)); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
 	if err := r.registerLeft(); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
@@ -143,7 +148,9 @@ func (r *Receiver) Config() *v1alpha1.Config { return r.config.Load() }
 func (r *Receiver) dirs() []string { return reload.Dirs(r.Config()) }
 
 // route finds the sinks that get an event.
-func (r *Receiver) route(dst []string, f *filter.Facts) []string { return r.router.Load().Sinks(dst, f) }
+func (r *Receiver) route(dst []string, f *filter.Facts) []string {
+	return r.router.Load().Sinks(dst, f)
+}
 
 // append stores an event for sinks.
 func (r *Receiver) append(ctx context.Context, e *event.Event, d queue.Dedup, sinks []string) (queue.Outcome, error) {
@@ -182,9 +189,10 @@ func (r *Receiver) Live() error {
 // Drain makes answers ask clients to go elsewhere. Everything still works.
 func (r *Receiver) Drain() { r.intake.Drain() }
 
-// Queued is the number of deliveries that are not finished.
+// Queued is the number of deliveries that are not finished, and of the copies of
+// synchronous hooks' events that are about to become some.
 func (r *Receiver) Queued() int64 {
-	var n int64
+	n := r.intake.Copying()
 	for _, s := range r.queue.Stats().Sinks {
 		n += s.Queued
 	}
@@ -203,12 +211,34 @@ func (r *Receiver) Stop(patience time.Duration) error {
 func (r *Receiver) stopDelivering(patience time.Duration) {
 	r.stopWatch()
 	r.watching.Wait()
+	r.waitCopies()
 	r.stopSinks(patience)
 	r.leaving.Store(true)
 }
 
+// copyPatience is how long copies of synchronous hooks' events may take to be
+// stored at a stop. They take as long as a sync, unless the disk hangs.
+const copyPatience = 5 * time.Second
+
+// waitCopies waits until no copy is being stored any more.
+func (r *Receiver) waitCopies() {
+	end := time.NewTimer(copyPatience)
+	defer end.Stop()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for r.intake.Copying() > 0 {
+		select {
+		case <-end.C:
+			r.o.Logger.Error("Copies of synchronous hooks' events are not stored yet, and are not waited for any longer", "copies", r.intake.Copying())
+			return
+		case <-look.C:
+		}
+	}
+}
+
 // close is the second half.
 func (r *Receiver) close() error {
+	r.responders.Load().closeBut(nil)
 	if err := r.queue.Close(); err != nil {
 		return fmt.Errorf("closing queue: %w", err)
 	}

@@ -85,10 +85,7 @@ func (r *Receiver) updateSink(s *runningSink, cfg v1alpha1.Sink, snap *reload.Sn
 	if digest == s.digest {
 		return nil
 	}
-	made, err := sink.New(cfg, sink.Options{
-		Source: snap.Config.Endpoint.Source(), TypePrefix: snap.Config.Event.TypePrefix, ReadFile: snap.ReadFile,
-		AllowLoopback: r.o.AllowLoopback, DenyAddrs: r.o.DenyAddrs, Stdout: r.o.Stdout,
-	})
+	made, err := sink.New(cfg, r.sinkOptions(snap))
 	s.digest, s.pending = digest, ""
 	if err != nil {
 		s.pending = pendingReason(err)
@@ -96,6 +93,14 @@ func (r *Receiver) updateSink(s *runningSink, cfg v1alpha1.Sink, snap *reload.Sn
 	}
 	s.runner.Update(made, cfg.Delivery)
 	return nil
+}
+
+// sinkOptions is what all sinks and responders of a snapshot are made with.
+func (r *Receiver) sinkOptions(snap *reload.Snapshot) sink.Options {
+	return sink.Options{
+		Source: snap.Config.Endpoint.Source(), TypePrefix: snap.Config.Event.TypePrefix, ReadFile: snap.ReadFile,
+		AllowLoopback: r.o.AllowLoopback, DenyAddrs: r.o.DenyAddrs, Stdout: r.o.Stdout,
+	}
 }
 
 func pendingReason(err error) string {
@@ -107,12 +112,23 @@ func pendingReason(err error) string {
 
 // sinkDigest covers everything that a sink is made of.
 func sinkDigest(cfg v1alpha1.Sink, snap *reload.Snapshot) ([sha256.Size]byte, error) {
-	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode([]any{cfg, snap.Config.Endpoint.Source(), snap.Config.Event.TypePrefix}); err != nil {
-		return [sha256.Size]byte{}, fmt.Errorf("comparing sink %q: %w", cfg.Name, err)
+	cfg.Filter = "" // of the router
+	digest, err := digestOf(cfg, cfg.HTTP, snap)
+	if err != nil {
+		return digest, fmt.Errorf("comparing sink %q: %w", cfg.Name, err)
 	}
-	if cfg.HTTP != nil {
-		for _, name := range append([]string{cfg.HTTP.CAFile}, headerFiles(cfg.HTTP)...) {
+	return digest, nil
+}
+
+// digestOf covers a part of the configuration, the files that h names, and what all
+// sinks and responders are made with.
+func digestOf(part any, h *v1alpha1.HTTPSink, snap *reload.Snapshot) ([sha256.Size]byte, error) {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode([]any{part, snap.Config.Endpoint.Source(), snap.Config.Event.TypePrefix}); err != nil {
+		return [sha256.Size]byte{}, err
+	}
+	if h != nil {
+		for _, name := range append([]string{h.CAFile}, headerFiles(h)...) {
 			content, err := snap.ReadFile(name)
 			fmt.Fprintf(&b, "%q %t %x\n", name, err == nil, sha256.Sum256(content))
 		}

@@ -23,7 +23,8 @@ func (r *Receiver) Status() statusz.Endpoint {
 			DeadLetterBytes: stats.DeadLetterBytes, DeadLetterCapacityBytes: stats.DeadLetterCapacity,
 			StoredEvents: stats.Events, StoredBytes: stats.Bytes, Alerts: admin.Alerts(stats), FreeBytes: stats.FreeBytes,
 			Quarantined: stats.Quarantined, SyncedBeforeReply: true},
-		Misrouted: r.metrics.MisroutedSeen(),
+		Misrouted:  r.metrics.MisroutedSeen(),
+		Responders: r.responderStatus(),
 	}
 	for _, cfg := range c.Sinks {
 		s.Sinks = append(s.Sinks, r.sinks[cfg.Name].status(cfg.Name, stats.Sinks[cfg.Name], r.o.Now()))

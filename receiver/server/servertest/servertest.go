@@ -181,8 +181,11 @@ func NewSinkhole(t testing.TB, answer func(w http.ResponseWriter, r *http.Reques
 	return s
 }
 
+// Expect says what the body of an event must be, in place of BodyOf.
+func (s *Sinkhole) Expect(bodyOf func(id string) string) { s.bodyOf = bodyOf }
+
 // IDs returns the ids of the events that came. Each of them must have come with
-// the body of BodyOf, byte for byte.
+// its body, byte for byte.
 func (s *Sinkhole) IDs() map[string]bool {
 	s.t.Helper()
 	s.mu.Lock()

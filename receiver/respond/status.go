@@ -1,0 +1,80 @@
+package respond
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fairlead-dev/fairlead/api/statusz"
+)
+
+// history is what became of asking a responder since the process began, through
+// all changes of its settings.
+type history struct {
+	log *slog.Logger
+
+	mu          sync.Mutex
+	asked       int64
+	failed      int64
+	lastSuccess time.Time
+	// failing is whether the last answer failed, and lastError why; of failures that
+	// are only the breaker's the one before stays.
+	failing   bool
+	lastError string
+	// told is when the log was last told.
+	told time.Time
+}
+
+// tellEvery bounds how often a responder that works now and then fills the log.
+const tellEvery = 10 * time.Second
+
+func (h *history) add(err error, now time.Time) {
+	h.mu.Lock()
+	was := h.failing
+	h.count(err, now)
+	tell := h.failing != was && now.Sub(h.told) >= tellEvery
+	if tell {
+		h.told = now
+	}
+	h.mu.Unlock()
+	switch {
+	case tell && err != nil:
+		h.log.Warn("A responder fails; its hook is answered as onFailure says", "err", err)
+	case tell:
+		h.log.Info("A responder answers again")
+	}
+}
+
+// count is called with mu held.
+func (h *history) count(err error, now time.Time) {
+	h.asked++
+	switch o := OutcomeOf(err); o {
+	case GivenUp: // nothing is known
+	case Answered:
+		h.lastSuccess, h.failing, h.lastError = now, false, ""
+	default:
+		h.failed++
+		h.failing = true
+		if o != BreakerOpen || h.lastError == "" {
+			h.lastError = err.Error()
+		}
+	}
+}
+
+// Status returns what holds for the responder now.
+func (r *Responder) Status() statusz.Responder {
+	s := statusz.Responder{Name: r.name, Hook: r.hook, State: statusz.SinkOK, Breaker: r.breaker.state()}
+	r.history.mu.Lock()
+	defer r.history.mu.Unlock()
+	s.Asked, s.Failed, s.LastSuccess = r.history.asked, r.history.failed, statusz.When(r.history.lastSuccess)
+	switch {
+	case r.pending != nil:
+		s.State, s.Reason = statusz.SinkPending, r.pending.Error()
+	case r.history.failing:
+		s.State, s.Reason = statusz.SinkFailing, r.history.lastError
+		if s.Breaker != statusz.BreakerClosed {
+			s.Reason = "circuit breaker is open; last error: " + s.Reason
+		}
+	}
+	return s
+}
