@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/pem"
 	"flag"
 	"fmt"
@@ -19,18 +18,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
+	"github.com/pires/go-proxyproto"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/fairlead-dev/fairlead/api/provider"
-	"github.com/fairlead-dev/fairlead/api/v1alpha1"
-	"github.com/fairlead-dev/fairlead/receiver/verify"
 )
 
 var update = flag.Bool("update", false, "write what the tool prints into the scripts")
@@ -53,8 +47,13 @@ func TestMain(m *testing.M) {
 //	$SERVER/verify/PROVIDER  answers as a receiver of that provider does
 //	$SERVER/status/CODE      answers with that status
 //	$SERVER/hang             answers never
+//	$SERVER/sync/PROVIDER/…  answers a hook as a receiver does that has the sample
+//	                         moderator, which masks heck and refuses pills
+//	$SERVER/answer/STATUS/BODY answers with those; BODY is base64 without padding
+//	$SERVER/whoami           says the client's address, and the request's URL
 //	$SERVER/sink             a sink: answers with the status of answer CODE, else 200
 //	$TLSSERVER               the same over TLS, by the authority in ca.pem
+//	$PROXYSERVER             the same behind the PROXY protocol
 //	seen N                   waits until the server has had N requests
 //	answer CODE              says what the sink answers from now on
 //	delivered N              waits until the sink has taken N events, and writes what
@@ -81,6 +80,12 @@ func TestScripts(t *testing.T) {
 			secure := httptest.NewUnstartedServer(s)
 			secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // refused handshakes are wanted
 			secure.StartTLS()
+			proxied := httptest.NewUnstartedServer(s)
+			proxied.Listener = &proxyproto.Listener{Listener: proxied.Listener, ReadHeaderTimeout: time.Second,
+				ConnPolicy: func(proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) { return proxyproto.REQUIRE, nil }}
+			proxied.Start()
+			e.Defer(proxied.Close)
+			e.Setenv("PROXYSERVER", proxied.URL)
 			e.Defer(plain.Close)
 			e.Defer(secure.Close)
 			e.Setenv("SERVER", plain.URL)
@@ -243,103 +248,6 @@ func seen(ts *testscript.TestScript, _ bool, args []string) {
 	if got := s.count(); got != want {
 		ts.Fatalf("the server had %d requests, want %d", got, want)
 	}
-}
-
-// scriptServer plays a receiver.
-type scriptServer struct {
-	mu       sync.Mutex
-	requests int
-	answers  int      // of the sink; 0 means 200
-	events   []string // that the sink took
-}
-
-func (s *scriptServer) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.requests
-}
-
-func (s *scriptServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.requests++
-	s.mu.Unlock()
-	what, arg, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	switch what {
-	case "verify":
-		s.verify(w, r, arg)
-	case "status":
-		code, err := strconv.Atoi(arg)
-		if err != nil {
-			code = http.StatusInternalServerError
-		}
-		w.WriteHeader(code)
-		fmt.Fprintln(w, "as you\twish")
-	case "sink":
-		s.sink(w, r)
-	case "hang":
-		_, _ = io.Copy(io.Discard, r.Body) // the end of the connection is noticed only then
-		<-r.Context().Done()
-	}
-}
-
-// sink takes an event, or does not.
-func (s *scriptServer) sink(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.answers > 299 || err != nil {
-		w.WriteHeader(s.answers)
-		fmt.Fprintln(w, "the sink says no")
-		return
-	}
-	s.events = append(s.events, fmt.Sprintf("%s replay=%s type=%s sha256=%x", r.Header.Get("Ce-Id"), r.Header.Get("Ce-Fairleadreplay"), r.Header.Get("Ce-Type"), sha256.Sum256(body)))
-}
-
-// verify answers as a receiver does that has the signing secret.
-func (s *scriptServer) verify(w http.ResponseWriter, r *http.Request, name string) {
-	p, err := provider.Get(name)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusNotFound)
-		return
-	}
-	reply := p.Spec.Replies.Accepted
-	if isIgnored(p, r.Header) {
-		reply = p.Spec.Replies.Ignored
-	} else if err := verifyRequest(p, r); err != nil {
-		reply = p.Spec.Replies.Unauthenticated
-	}
-	w.WriteHeader(int(reply.Status))
-	fmt.Fprint(w, reply.Body)
-}
-
-func isIgnored(p *v1alpha1.WebhookProvider, h http.Header) bool {
-	has := func(name v1alpha1.HeaderName) bool { return h.Get(string(name)) != "" }
-	for _, rule := range p.Spec.Ignore {
-		if !slices.ContainsFunc(rule.Absent, has) && has(rule.Present[0]) {
-			return true
-		}
-	}
-	return false
-}
-
-func verifyRequest(p *v1alpha1.WebhookProvider, r *http.Request) error {
-	scheme, err := verify.New(p.Spec.Signatures, "")
-	if err != nil {
-		return err
-	}
-	var in io.Reader = r.Body
-	if r.Header.Get("Content-Encoding") == "gzip" && scheme.SignsInflated() {
-		if in, err = gzip.NewReader(r.Body); err != nil {
-			return err
-		}
-	}
-	body, err := io.ReadAll(in)
-	if err != nil {
-		return err
-	}
-	keys, _ := scheme.Keys([]verify.Entry{{Name: "current", Value: []byte(signingSecret)}})
-	_, err = keys.Verify(verify.Request{Method: r.Method, Header: r.Header, Body: body}, time.Now())
-	return err
 }
 
 // TestRenderDefaults holds that render assumes what config/default installs.

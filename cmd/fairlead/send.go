@@ -3,14 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,8 +31,15 @@ bytes of a file instead.
 Every answer must be a success (2xx), or, with --forge, the one that the profile
 has for a wrong signature (401).
 
-Exit codes: 0 every answer was the right one, 1 at least one was not or is
-missing, 2 wrong usage.`
+--hook names one of the provider's hooks: its requests go to its path below --to,
+which stays the endpoint's own URL. The provider acts on the answer of a synchronous
+hook. Then the answer must come within the provider's deadline too, it is printed as
+a whole, and under it what the provider does: the message passes, is rewritten, or
+is refused. Of a provider or hook whose ways are not known here, that is said.
+--expect makes that a test.
+
+Exit codes: 0 every answer was the right one, 1 at least one was not, came too late,
+is missing, or has not the effect of --expect, 2 wrong usage.`
 
 const sendExample = `  # One new message, as Stream Chat sends it.
   fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt --key API_KEY
@@ -44,6 +50,16 @@ const sendExample = `  # One new message, as Stream Chat sends it.
   # Each event twice, and a forgery.
   fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt --duplicate
   fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt --forge
+
+  # Ask a moderation hook about a message, and hold it to a refusal.
+  fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt --hook before-message-send --text "cheap pills" --expect refused
+
+  # A custom command, /ticket broken, and a pre-hook of social.plus.
+  fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt --hook custom-commands --command ticket --text broken
+  fairlead send social-plus --to http://127.0.0.1:8080/social --secret @secret.txt --hook pre-hook --event post.shouldCreate
+
+  # Through TLS by a private authority, behind a load balancer that speaks PROXY.
+  fairlead send stream-chat --to https://hooks.example.com/stream --secret @secret.txt --ca ca.pem --connect 127.0.0.1:8443 --proxy-from 34.225.10.29
 
   # The request of social.plus that must be answered and dropped.
   fairlead send social-plus --to http://127.0.0.1:8080/social --secret @secret.txt --legacy`
@@ -58,11 +74,13 @@ const (
 
 // sendFlags are the flags of send.
 type sendFlags struct {
-	to, publicURL, secret, key, event, body, ca, output string
-	files, headers                                      []string
-	count, concurrency                                  int
-	timeout                                             time.Duration
-	gzip, duplicate, forge, legacy                      bool
+	reach
+	to, publicURL, secret, key, event, body, output string
+	hook, text, command, expect                     string
+	files, headers, queries                         []string
+	count, concurrency                              int
+	timeout, deadline                               time.Duration
+	gzip, duplicate, forge, legacy                  bool
 }
 
 func newSend() *cobra.Command {
@@ -86,7 +104,12 @@ func (f *sendFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.to, "to", "", "URL to post to")
 	fl.StringVar(&f.secret, "secret", "", "signing secret; better @FILE, because a command line can be read by others")
 	fl.StringVar(&f.key, "key", "", "value of the header that names the secret, such as X-Api-Key")
-	fl.StringVar(&f.event, "event", "", "type of event; else the provider's most common")
+	fl.StringVar(&f.hook, "hook", "", "hook to play, such as before-message-send; else events, to --to itself")
+	fl.StringVar(&f.event, "event", "", "type of event; else the hook's, or the provider's most common")
+	fl.StringVar(&f.text, "text", "", "what the user of the provider writes; else made up")
+	fl.StringVar(&f.command, "command", "", "command that the user gives, for hooks of commands; else echo")
+	fl.StringVar(&f.expect, "expect", "", "what the provider must do with each answer: passes, rewritten or refused")
+	fl.DurationVar(&f.deadline, "deadline", 0, "how long the provider waits for an answer, if you have set that there; else as its profile says")
 	fl.StringVar(&f.body, "body", "", "file whose bytes to send, - for standard input; else made up")
 	fl.IntVar(&f.count, "count", 1, "how many events to send")
 	fl.IntVar(&f.concurrency, "concurrency", 1, "how many to send at once")
@@ -95,8 +118,12 @@ func (f *sendFlags) register(cmd *cobra.Command) {
 	fl.BoolVar(&f.forge, "forge", false, "sign with a wrong secret; must be refused")
 	fl.BoolVar(&f.legacy, "legacy", false, "send the request that the profile ignores, such as social.plus's X-Eko-Signature")
 	fl.StringArrayVar(&f.headers, "header", nil, "header to add or replace, as NAME=VALUE; may be repeated")
+	fl.StringArrayVar(&f.queries, "query", nil, "query to add to the URL, as NAME=VALUE; may be repeated")
 	fl.StringVar(&f.publicURL, "public-url", "", "URL to sign, for providers that sign it; else that of --to")
 	fl.StringVar(&f.ca, "ca", "", "file with the PEM certificates to trust instead of the system's")
+	fl.StringVar(&f.connect, "connect", "", "address to connect to instead of the host of --to")
+	fl.StringVar(&f.proxyFrom, "proxy-from", "", "begin each connection with a PROXY protocol header, as a load balancer does, that names this client address")
+	fl.IntVar(&f.proxyVersion, "proxy-version", 2, "version of that header: 1 or 2")
 	fl.DurationVar(&f.timeout, "timeout", 15*time.Second, "how long to wait for each answer")
 	fl.StringArrayVarP(&f.files, "file", "f", nil, "file, directory, or - with profiles of your own; may be repeated")
 	fl.StringVarP(&f.output, "output", "o", "plain", "plain or json")
@@ -118,14 +145,21 @@ func (f *sendFlags) run(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
-	client, err := f.client()
+	if f.expect != "" && !player.Sync() {
+		return usagef("--expect is for synchronous hooks; name one with --hook")
+	}
+	client, err := f.client(f.concurrency)
 	if err != nil {
 		return err
 	}
 	defer client.CloseIdleConnections()
 	s := &sender{
 		client: client, url: f.to, timeout: f.timeout, count: f.count, workers: min(f.concurrency, f.count),
-		next: player.Request, copies: 1, right: f.right(p), now: time.Now,
+		next: player.Request, copies: 1, right: f.right(p), now: time.Now, hook: player.Hook(), deadline: player.Deadline(),
+		hints: newHinter(p, player.Hook(), player.Sync()),
+	}
+	if player.Sync() {
+		s.judge, s.wanted = player.Judge, f.expect
 	}
 	if f.duplicate {
 		s.copies = 2
@@ -175,6 +209,13 @@ func (f *sendFlags) check() error {
 		return usagef("--concurrency is %d; it must be from 1 to %d", f.concurrency, maxConcurrency)
 	case f.timeout <= 0:
 		return usagef("--timeout is %v; it must be longer than nothing", f.timeout)
+	case f.deadline < 0:
+		return usagef("--deadline is %v; it must be longer than nothing", f.deadline)
+	case !slices.Contains([]string{"", "passes", "rewritten", "refused"}, f.expect):
+		return usagef("--expect is %q; it must be one of passes, rewritten, refused", f.expect)
+	}
+	if err := f.reach.check(); err != nil {
+		return err
 	}
 	return checkOutput(f.output, "plain", "json")
 }
@@ -189,19 +230,18 @@ func (f *sendFlags) right(p *v1alpha1.WebhookProvider) func(int) bool {
 }
 
 func (f *sendFlags) player(stdin io.Reader, p *v1alpha1.WebhookProvider) (*play.Player, error) {
-	o := play.Options{Event: f.event, Key: f.key, URL: f.publicURL, Gzip: f.gzip, Forge: f.forge, Legacy: f.legacy, Header: http.Header{}}
+	o := play.Options{
+		Hook: f.hook, Event: f.event, Text: f.text, Command: f.command, Key: f.key, URL: f.publicURL, Deadline: f.deadline,
+		Gzip: f.gzip, Forge: f.forge, Legacy: f.legacy, Header: http.Header{}, Query: url.Values{},
+	}
 	if o.URL == "" {
 		o.URL = f.to
 	}
-	for _, h := range f.headers {
-		name, value, ok := strings.Cut(h, "=")
-		if !ok || name == "" {
-			return nil, usagef("--header must be NAME=VALUE")
-		}
-		o.Header.Add(name, value)
+	err := errors.Join(pairs("--header", f.headers, o.Header.Add), pairs("--query", f.queries, o.Query.Add))
+	if err != nil {
+		return nil, err
 	}
 	secret := []byte(f.secret)
-	var err error
 	if file, ok := strings.CutPrefix(f.secret, "@"); ok {
 		if secret, err = readFile(file, stdin, maxSecretBytes); err != nil {
 			return nil, fmt.Errorf("reading secret: %w", err)
@@ -217,6 +257,18 @@ func (f *sendFlags) player(stdin io.Reader, p *v1alpha1.WebhookProvider) (*play.
 		return nil, fmt.Errorf("preparing requests: %w", err)
 	}
 	return player, nil
+}
+
+// pairs reads the values of a flag, each NAME=VALUE.
+func pairs(flag string, values []string, add func(name, value string)) error {
+	for _, v := range values {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return usagef("%s must be NAME=VALUE", flag)
+		}
+		add(name, value)
+	}
+	return nil
 }
 
 // readFile reads a file, or stdin for -.
@@ -238,29 +290,6 @@ func readFile(name string, stdin io.Reader, most int64) ([]byte, error) {
 		return nil, fmt.Errorf("it is larger than %d bytes", most)
 	}
 	return bytes.Clone(data), nil
-}
-
-// client returns a client that keeps a connection for each worker and follows no
-// redirects, as providers do.
-func (f *sendFlags) client() (*http.Client, error) {
-	t := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		MaxIdleConnsPerHost: 2 * f.concurrency,
-		DisableCompression:  true,
-		ForceAttemptHTTP2:   true,
-	}
-	if f.ca != "" {
-		data, err := readFile(f.ca, nil, maxSecretBytes)
-		if err != nil {
-			return nil, fmt.Errorf("reading certificates: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(data) {
-			return nil, errors.New("reading certificates: the file holds none in PEM")
-		}
-		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
 }
 
 var errStopped = errors.New("stopped before all was sent")

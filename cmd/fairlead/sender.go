@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,8 +21,13 @@ const (
 	maxLines = 50
 	// maxAnswer is how much of an answer's body is looked at.
 	maxAnswer = 4 << 10
-	// shownAnswer is how much of it is printed.
+	// maxHookAnswer is the same where the provider acts on the body: more than a
+	// receiver takes from a responder.
+	maxHookAnswer = 1 << 20
+	// shownAnswer is how much of it is printed on a line, shownLines how many lines
+	// there are where it has some to itself.
 	shownAnswer = 200
+	shownLines  = 60
 	// noAnswer stands in the place of a status.
 	noAnswer = "no answer"
 	// progressEvery is how often progress is shown.
@@ -42,6 +45,14 @@ type sender struct {
 	right          func(status int) bool            // judges an answer
 	seen           func(*answer)                    // is told of each, one at a time; may be nil
 	now            func() time.Time
+	hook           string        // whose requests are sent; empty if none was named
+	deadline       time.Duration // of the provider; 0 if it is not known
+	hints          *hinter       // may be nil
+	// judge says what the provider does with an answer, for synchronous hooks; nil
+	// otherwise. wanted is what it must do: passes, rewritten or refused; empty
+	// means that any will do.
+	judge  func(*play.Request, play.Answer) play.Verdict
+	wanted string
 
 	taken, done atomic.Int64
 	mu          sync.Mutex // guards all below, and calls of seen
@@ -49,26 +60,20 @@ type sender struct {
 	err         error
 }
 
-// answer is what became of one request.
-type answer struct {
-	ID     string        `json:"id,omitempty"`
-	Type   string        `json:"type,omitempty"`
-	Status int           `json:"status,omitempty"`
-	Took   time.Duration `json:"-"`
-	Body   string        `json:"body,omitempty"`
-	Error  string        `json:"error,omitempty"`
-	Right  bool          `json:"right"`
-}
-
 // summary is what became of all.
 type summary struct {
+	Hook    string         `json:"hook,omitempty"`
 	Sent    int            `json:"sent"`
 	Wrong   int            `json:"wrong"`
 	Answers map[string]int `json:"answers"` // by status
-	P50     float64        `json:"p50Milliseconds"`
-	P99     float64        `json:"p99Milliseconds"`
-	Rate    float64        `json:"requestsPerSecond"`
-	Seconds float64        `json:"seconds"`
+	// Effects counts what the provider does with the answers of a synchronous hook.
+	Effects map[play.Effect]int `json:"effects,omitempty"`
+	// Deadline is how long the provider waits for one.
+	Deadline float64 `json:"deadlineMilliseconds,omitempty"`
+	P50      float64 `json:"p50Milliseconds"`
+	P99      float64 `json:"p99Milliseconds"`
+	Rate     float64 `json:"requestsPerSecond"`
+	Seconds  float64 `json:"seconds"`
 	// Each is every answer, if they are few.
 	Each []answer `json:"each,omitempty"`
 }
@@ -116,32 +121,6 @@ func (s *sender) work(ctx context.Context) error {
 	return nil
 }
 
-// send sends one request and waits for the answer.
-func (s *sender) send(ctx context.Context, r *play.Request) answer {
-	a := answer{ID: r.ID, Type: r.Type}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	req, err := r.HTTP(ctx, s.url)
-	if err != nil {
-		a.Error = err.Error()
-		return a
-	}
-	start := s.now()
-	resp, err := s.client.Do(req)
-	if err == nil {
-		var body []byte
-		body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		_ = resp.Body.Close() // what is left of it is not wanted
-		a.Status, a.Body = resp.StatusCode, printable(body)
-	}
-	a.Took = s.now().Sub(start)
-	if err != nil {
-		a.Status, a.Error = 0, cause(err)
-	}
-	a.Right = err == nil && s.right(a.Status)
-	return a
-}
-
 // record keeps an answer; one that was cut off by the end of ctx is none.
 func (s *sender) record(ctx context.Context, a answer) {
 	if ctx.Err() != nil && a.Error != "" {
@@ -154,18 +133,27 @@ func (s *sender) record(ctx context.Context, a answer) {
 		s.seen(&a)
 	}
 	if len(s.answers) >= maxLines { // only what is summed up is kept
-		a.ID, a.Type, a.Body, a.Error = "", "", "", ""
+		a.ID, a.Type, a.Body, a.Error, a.Hint = "", "", "", "", ""
+		if a.Verdict != nil {
+			a.Verdict = &play.Verdict{Effect: a.Verdict.Effect}
+		}
 	}
 	s.answers = append(s.answers, a)
 }
 
 func (s *sender) summary(took time.Duration) *summary {
-	sum := &summary{Sent: len(s.answers), Answers: map[string]int{}, Seconds: took.Seconds()}
+	sum := &summary{Hook: s.hook, Sent: len(s.answers), Answers: map[string]int{}, Seconds: took.Seconds(), Deadline: milliseconds(s.deadline)}
+	if s.judge != nil {
+		sum.Effects = map[play.Effect]int{}
+	}
 	var times []time.Duration
 	for i := range s.answers {
 		a := &s.answers[i]
 		if !a.Right {
 			sum.Wrong++
+		}
+		if a.Verdict != nil {
+			sum.Effects[a.Verdict.Effect]++
 		}
 		if a.Status == 0 {
 			sum.Answers[noAnswer]++
@@ -192,7 +180,7 @@ func quantile(times []time.Duration, percent int) float64 {
 		return 0
 	}
 	rank := (len(times)*percent + 99) / 100
-	return float64(times[rank-1]) / float64(time.Millisecond)
+	return milliseconds(times[rank-1])
 }
 
 func (s *summary) print(w io.Writer) {
@@ -200,19 +188,10 @@ func (s *summary) print(w io.Writer) {
 	for _, status := range slices.Sorted(maps.Keys(s.Answers)) {
 		parts = append(parts, fmt.Sprintf("%s: %d", status, s.Answers[status]))
 	}
+	for _, effect := range slices.Sorted(maps.Keys(s.Effects)) {
+		parts = append(parts, fmt.Sprintf("%s: %d", strings.ToLower(string(effect)), s.Effects[effect]))
+	}
 	fmt.Fprintf(w, "%d sent (%s), p50 %.1f ms, p99 %.1f ms, %.0f/s\n", s.Sent, strings.Join(parts, ", "), s.P50, s.P99, s.Rate)
-}
-
-func (a *answer) print(w io.Writer) {
-	mark := "ok"
-	if !a.Right {
-		mark = "WRONG"
-	}
-	if a.Error != "" {
-		fmt.Fprintf(w, "%-5s %s %s: %s: %s\n", mark, a.Type, a.ID, noAnswer, a.Error)
-		return
-	}
-	fmt.Fprintf(w, "%-5s %s %s: %d in %.1f ms: %s\n", mark, a.Type, a.ID, a.Status, float64(a.Took)/float64(time.Millisecond), a.Body)
 }
 
 // showProgress prints how many are done, until the returned function is called.
@@ -235,30 +214,4 @@ func (s *sender) showProgress(ctx context.Context, w io.Writer) func() {
 		cancel()
 		wg.Wait()
 	}
-}
-
-// printable returns the beginning of an answer's body on one line.
-func printable(body []byte) string {
-	text := strings.TrimSpace(strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(string(body), "?")))
-	if len(text) > shownAnswer {
-		text = strings.ToValidUTF8(text[:shownAnswer], "") + "…"
-	}
-	return text
-}
-
-// cause drops the URL from a client's error: it may hold a token.
-func cause(err error) string {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		err = ue.Err
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return "none came in time"
-	}
-	return err.Error()
 }

@@ -15,6 +15,10 @@ type event struct {
 	id     string
 	kind   string
 	now    time.Time
+	// text is what the user writes; empty means that it is made up.
+	text string
+	// command is what the user asks for, for hooks of commands.
+	command string
 }
 
 // fields is a JSON object.
@@ -69,7 +73,7 @@ func (p *Player) body(e *event, stamp string) ([]byte, error) {
 
 // generic makes a body that has a value wherever the profile looks for one.
 func (p *Player) generic(e *event) fields {
-	f := fields{"data": fields{"number": e.number, "text": text(e)}}
+	f := fields{"data": fields{"number": e.number, "text": written(e)}}
 	from := &p.profile.Spec.Event
 	for _, v := range []struct {
 		sources []v1alpha1.FieldSource
@@ -104,8 +108,12 @@ func put(f fields, path v1alpha1.JSONPath, value any) {
 	f[steps[len(steps)-1]] = value
 }
 
-// text is a message that a receiver which is careless with bytes would alter.
-func text(e *event) string {
+// written is a message. One that is made up is such that a receiver which is
+// careless with bytes would alter it.
+func written(e *event) string {
+	if e.text != "" {
+		return e.text
+	}
 	return fmt.Sprintf("Number %d: héllo 🚀 <b>fish & chips</b> \u2028 1.0", e.number)
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -21,8 +22,21 @@ import (
 // Options says what to send. The zero value sends the provider's most ordinary
 // event.
 type Options struct {
-	// Event is the type of the events; empty means the provider's most common.
+	// Hook is the hook whose requests are made, by its name in the profile; they go
+	// to its path below the endpoint's. Empty: events that go to the endpoint's path.
+	Hook string
+	// Event is the type of the events; empty means the hook's, else the provider's
+	// most common.
 	Event string
+	// Text is what the user of the provider's writes; empty means that it is made up.
+	Text string
+	// Command is the command that the user gives, for hooks of commands.
+	Command string
+	// Query is added to the URL, and wins over the provider's own.
+	Query url.Values
+	// Deadline is how long the provider waits for an answer; 0 means as its profile
+	// says.
+	Deadline time.Duration
 	// Body is sent as it stands; nil means that a body is made for each request.
 	Body []byte
 	// Key is the value of the header that names the Secret's entry, such as
@@ -54,11 +68,19 @@ type Request struct {
 	ID string
 	// Type is the event's type; empty if a given body does not say.
 	Type string
+	// Below is the path of the hook behind the endpoint's; empty for that itself.
+	Below string
+	// Query is what the provider puts behind the path.
+	Query url.Values
 }
 
-// HTTP returns the request for a client to send to url.
-func (r *Request) HTTP(ctx context.Context, url string) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, r.Method, url, bytes.NewReader(r.Body))
+// HTTP returns the request for a client to send to an endpoint.
+func (r *Request) HTTP(ctx context.Context, endpoint string) (*http.Request, error) {
+	at, err := r.at(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("making request: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, at, bytes.NewReader(r.Body))
 	if err != nil {
 		return nil, fmt.Errorf("making request: %w", err)
 	}
@@ -72,6 +94,7 @@ type Player struct {
 	profile *v1alpha1.WebhookProvider
 	options Options
 	signer  *signer
+	target  target
 }
 
 // New returns a player of a provider that signs with secret: the text that the
@@ -84,6 +107,10 @@ func New(p *v1alpha1.WebhookProvider, secret []byte, o Options) (*Player, error)
 	if o.Legacy && len(p.Spec.Ignore) == 0 {
 		return nil, fmt.Errorf("provider %q sends no legacy requests: its profile has nothing to ignore", p.Name)
 	}
+	t, err := findTarget(p, &o)
+	if err != nil {
+		return nil, err
+	}
 	s, err := newSigner(p, secret, o.Forge)
 	if err != nil {
 		return nil, fmt.Errorf("signing as provider %q: %w", p.Name, err)
@@ -91,7 +118,7 @@ func New(p *v1alpha1.WebhookProvider, secret []byte, o Options) (*Player, error)
 	if s.signsURL() && o.URL == "" {
 		return nil, fmt.Errorf("signing as provider %q: %w", p.Name, errNoURL)
 	}
-	return &Player{profile: p, options: o, signer: s}, nil
+	return &Player{profile: p, options: o, signer: s, target: t}, nil
 }
 
 var errNoURL = errors.New("it signs the endpoint's public URL; say which that is")
@@ -99,8 +126,8 @@ var errNoURL = errors.New("it signs the endpoint's public URL; say which that is
 // Request makes request number i, counted from 0. Every request is an event of
 // its own: ids and times are new, and the number stands in a body that was made.
 func (p *Player) Request(i int) (*Request, error) {
-	e := &event{number: i, id: uuid.NewString(), kind: p.kind(), now: p.options.Now().UTC()}
-	r := &Request{Method: http.MethodPost, Header: http.Header{}, Type: p.options.Event}
+	e := &event{number: i, id: uuid.NewString(), kind: p.kind(), now: p.options.Now().UTC(), text: p.options.Text, command: p.command()}
+	r := &Request{Method: http.MethodPost, Header: http.Header{}, Type: p.options.Event, Below: p.target.below(), Query: p.query()}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", userAgent(p.profile.Name))
 	stamp := p.signer.timestamp(e.now)
@@ -119,14 +146,6 @@ func (p *Player) Request(i int) (*Request, error) {
 	}
 	r.ID = p.id(r, e)
 	return r, p.pack(r)
-}
-
-// kind returns the type of the events to make.
-func (p *Player) kind() string {
-	if p.options.Event != "" {
-		return p.options.Event
-	}
-	return ordinary(p.profile.Name)
 }
 
 // describe sets the headers in which the profile looks for an event's fields,

@@ -13,17 +13,17 @@ func socialBody(e *event) fields {
 		data["users"] = []any{socialUser(e)}
 	case "channel":
 		data["channels"] = []any{fields{"_id": short("channel", e), "channelId": short("channel", e), "type": "community",
-			"displayName": text(e), "memberCount": 2, "createdAt": milli(e), "updatedAt": milli(e)}}
+			"displayName": written(e), "memberCount": 2, "createdAt": milli(e), "updatedAt": milli(e)}}
 	case "post", "comment":
 		data[about+"s"] = []any{fields{"_id": short(about, e), about + "Id": short(about, e), "postedUserId": "u-1",
-			"dataType": "text", "data": fields{"text": text(e)}, "reactionsCount": 0, "createdAt": milli(e), "updatedAt": milli(e)}}
+			"dataType": "text", "data": fields{"text": written(e)}, "reactionsCount": 0, "createdAt": milli(e), "updatedAt": milli(e)}}
 		data["users"] = []any{socialUser(e)}
 	case "user":
 		user := socialUser(e)
 		user["_id"], user["userId"] = e.id, short("user", e)
 		data["users"] = []any{user}
 	default:
-		data["number"], data["text"] = e.number, text(e)
+		data["number"], data["text"] = e.number, written(e)
 	}
 	if what == "didReact" {
 		data["reaction"] = fields{"reactionName": "love", "userId": "u-2"}
@@ -36,7 +36,7 @@ func socialBody(e *event) fields {
 
 func socialMessage(e *event) fields {
 	return fields{"_id": e.id, "messageId": e.id, "channelId": "fun", "userId": "u-1", "type": "text",
-		"data": fields{"text": text(e)}, "channelSegment": e.number + 1, "childrenNumber": 0, "isDeleted": false,
+		"data": fields{"text": written(e)}, "channelSegment": e.number + 1, "childrenNumber": 0, "isDeleted": false,
 		"tags": []any{}, "reactions": fields{}, "flagCount": 0, "createdAt": milli(e), "updatedAt": milli(e)}
 }
 

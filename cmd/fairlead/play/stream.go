@@ -5,15 +5,24 @@ import (
 	"time"
 )
 
-// beforeMessageSend is what the profile calls requests of the moderation hook,
-// whose bodies name no type.
-const beforeMessageSend = "before_message_send"
+// What the profile calls requests whose bodies name no type.
+const (
+	beforeMessageSend     = "before_message_send"
+	customCommand         = "custom_command"
+	passOnPendingMessage  = "PassOnPendingMessage"
+	deletedPendingMessage = "DeletedPendingMessage"
+)
 
 // streamBody makes a body in the shape of Stream Chat's, for any type of event:
 // what the type speaks of is there, and the rest is left out.
 func streamBody(e *event) fields {
-	if e.kind == beforeMessageSend {
+	switch e.kind {
+	case beforeMessageSend:
 		return fields{"message": streamMessage(e), "user": streamUser(e, "u-1"), "channel": streamChannel(e), "request_info": streamRequest()}
+	case customCommand:
+		return fields{"message": streamCommand(e), "user": streamUser(e, "u-1")}
+	case passOnPendingMessage, deletedPendingMessage:
+		return fields{"message": streamMessage(e), "metadata": fields{"review": "fraud-check"}, "request_info": streamRequest()}
 	}
 	f := fields{"type": e.kind, "created_at": stampOf(e.now)}
 	about, what, _ := strings.Cut(e.kind, ".")
@@ -42,7 +51,7 @@ func streamBody(e *event) fields {
 		f["user"] = streamUser(e, "u-2")
 		streamModeration(f, e, what)
 	default:
-		f["custom"] = fields{"number": e.number, "text": text(e)}
+		f["custom"] = fields{"number": e.number, "text": written(e)}
 	}
 	return f
 }
@@ -61,7 +70,7 @@ func streamModeration(f fields, e *event, what string) {
 func streamMessage(e *event) fields {
 	return fields{
 		"id": e.id, "cid": "messaging:fun", "type": "regular",
-		"text": text(e), "html": "<p>" + text(e) + "</p>\n",
+		"text": written(e), "html": "<p>" + written(e) + "</p>\n",
 		"user": streamUser(e, "u-1"), "attachments": []any{}, "mentioned_users": []any{},
 		"latest_reactions": []any{}, "own_reactions": []any{},
 		"reaction_counts": fields{}, "reaction_scores": fields{},
@@ -69,6 +78,14 @@ func streamMessage(e *event) fields {
 		"created_at": stampOf(e.now), "updated_at": stampOf(e.now),
 		"number": e.number, // a custom field
 	}
+}
+
+// streamCommand is a message by which the user gives a command: /ticket broken.
+func streamCommand(e *event) fields {
+	m := streamMessage(e)
+	m["text"], m["html"] = "/"+e.command+" "+written(e), ""
+	m["command"], m["args"] = e.command, written(e)
+	return m
 }
 
 func streamUser(e *event, id string) fields {
