@@ -26,9 +26,10 @@ const (
 	// headerTimeout bounds the wait for a header. A proxy sends it with the first
 	// packet of a connection.
 	headerTimeout = 3 * time.Second
-	// headerBuffer holds any header of version 1, and of version 2 what is looked
-	// at; the library bounds the whole of it to 4 KiB.
-	headerBuffer = 256
+	// headerBuffer is as large as that of the HTTP server, so that what comes with the
+	// header is read with it: an answer to it would be lost if a connection were closed
+	// on which something has not been read. The library bounds a header to 4 KiB.
+	headerBuffer = 4 << 10
 )
 
 // ProxyOptions say from whom PROXY protocol headers are read. All functions are

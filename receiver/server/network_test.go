@@ -27,9 +27,8 @@ type wire struct {
 
 func dial(t *testing.T, r *receiver) *wire {
 	t.Helper()
-	host, _, _ := strings.Cut(strings.TrimPrefix(r.url, "http://"), "/")
 	var d net.Dialer
-	c, err := d.DialContext(t.Context(), "tcp", host)
+	c, err := d.DialContext(t.Context(), "tcp", r.host())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,25 +47,37 @@ func start(t testing.TB, dir string, c *v1alpha1.Config, secrets map[string][]by
 	return startWith(t, dir, c, secrets, func(*server.ServeOptions) {})
 }
 
-// startWith runs a receiver with other options.
+// startWith runs a receiver that is served with other options.
 func startWith(t testing.TB, dir string, c *v1alpha1.Config, secrets map[string][]byte, edit func(*server.ServeOptions)) *receiver {
+	t.Helper()
+	return startAs(t, dir, c, secrets, func(*server.Options) {}, edit)
+}
+
+// startReceiver runs a receiver with other options.
+func startReceiver(t testing.TB, c *v1alpha1.Config, edit func(*server.Options)) *receiver {
+	t.Helper()
+	return startAs(t, t.TempDir(), c, servertest.Secrets(servertest.OldSecret), edit, func(*server.ServeOptions) {})
+}
+
+func startAs(t testing.TB, dir string, c *v1alpha1.Config, secrets map[string][]byte, edit func(*server.Options), serve func(*server.ServeOptions)) *receiver {
 	t.Helper()
 	r := &receiver{t: t, source: reload.NewMemory(servertest.Encode(t, c), secrets), done: make(chan error, 1), log: &sinktest.Log{}}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	reg := prometheus.NewRegistry()
+	options := server.Options{Source: r.source, DataDir: dir, QueueType: "Ephemeral", Registerer: reg, Logger: log, Now: time.Now,
+		Stdout: io.Discard, AllowLoopback: true, Fatal: func(err error) { t.Errorf("fatal: %v", err) }}
+	edit(&options)
 	var err error
-	r.receiver, err = server.Open(server.Options{Source: r.source, DataDir: dir, QueueType: "Ephemeral", Registerer: reg, Logger: log, Now: time.Now,
-		Stdout: io.Discard, AllowLoopback: true, Fatal: func(err error) { t.Errorf("fatal: %v", err) }})
-	if err != nil {
+	if r.receiver, err = server.Open(options); err != nil {
 		t.Fatal(err)
 	}
 	hooks, telemetry := servertest.Listen(t), servertest.Listen(t)
 	r.url, r.admin = "http://"+hooks.Addr().String()+"/hooks", "http://"+telemetry.Addr().String()
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
-	o := server.ServeOptions{Webhooks: hooks, Telemetry: telemetry, Receivers: []*server.Receiver{r.receiver}, Gatherer: reg,
+	o := server.ServeOptions{Webhooks: hooks, Telemetry: telemetry, Receivers: []*server.Receiver{r.receiver}, Gatherer: reg, Registerer: reg,
 		Logger: log, Version: "test", Now: time.Now, ReadTimeout: readTimeout}
-	edit(&o)
+	serve(&o)
 	go func() { r.done <- server.Serve(ctx, o) }()
 	t.Cleanup(func() { r.end() })
 	return r
@@ -90,11 +102,15 @@ func (r *receiver) end() {
 
 func (r *receiver) status() statusz.Endpoint {
 	r.t.Helper()
-	var s statusz.Page
+	return r.page().Endpoints[0]
+}
+
+func (r *receiver) page() (s statusz.Page) {
+	r.t.Helper()
 	if err := json.Unmarshal([]byte(r.get("/statusz")), &s); err != nil {
 		r.t.Fatal(err)
 	}
-	return s.Endpoints[0]
+	return s
 }
 
 func (r *receiver) get(path string) string {
