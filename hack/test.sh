@@ -2,7 +2,7 @@
 # Vets and tests every module in $MODULES. The race detector needs cgo and a C
 # compiler; without one the same tests run without it, and this says so. The tests
 # of the main module want a Kubernetes control plane, which is built if it is not
-# there.
+# there, and nginx and HAProxy, which are downloaded if they can be.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,6 +25,13 @@ for m in ${MODULES:-. hack/bench}; do
 		hack/cluster/build.sh
 		KUBEBUILDER_ASSETS=$(hack/cluster/build.sh --print)
 		export KUBEBUILDER_ASSETS
+		echo "== the proxies for tests"
+		if FAIRLEAD_EDGE_DIR=$(hack/edge/install.sh); then
+			export FAIRLEAD_EDGE_DIR FAIRLEAD_EDGE=${FAIRLEAD_EDGE:-require}
+		else
+			unset FAIRLEAD_EDGE_DIR
+			echo "NOTE: not all can be tried behind real proxies; hack/edge/README.md says what is needed."
+		fi
 	fi
 	echo "== $m: go vet"
 	(cd "$m" && $GO vet ./...)
