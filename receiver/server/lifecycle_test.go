@@ -96,7 +96,7 @@ func TestSinksAreIndependent(t *testing.T) {
 	crowd := servertest.NewCrowd(t, 4, r.url, "e", func() string { return servertest.OldSecret })
 	servertest.Until(t, "500 events", func() bool { return crowd.Count() > 500 })
 	accepted := crowd.Stop()
-	servertest.Until(t, "the good sink to have all", func() bool { return len(good.IDs()) == len(accepted) })
+	servertest.UntilAll(t, accepted, good)
 	servertest.EqualSets(t, "delivered to the good sink", accepted, good.IDs())
 	if len(late.IDs()) != 0 {
 		t.Error("a sink without its secret got events")
@@ -104,7 +104,7 @@ func TestSinksAreIndependent(t *testing.T) {
 	withToken := servertest.Secrets(servertest.OldSecret)
 	withToken["app/token"] = []byte("Bearer something")
 	r.source.Set(servertest.Encode(t, c), withToken)
-	servertest.Until(t, "the late sink to have all", func() bool { return len(late.IDs()) == len(accepted) })
+	servertest.UntilAll(t, accepted, late)
 	servertest.EqualSets(t, "delivered to the late sink", accepted, late.IDs())
 }
 
