@@ -132,7 +132,7 @@ func (r *resolver) problem(field, format string, args ...any) {
 func (r *resolver) url() string {
 	e := r.ep.Spec.Exposure
 	if e.Host != "" {
-		return origin(e) + e.Path
+		return Origin(e) + e.Path
 	}
 	for i := range r.p.Spec.Signatures {
 		if strings.Contains(r.p.Spec.Signatures[i].Content, "{url}") {
@@ -150,10 +150,11 @@ const (
 	httpsPort = 443
 )
 
-// origin returns scheme, host and port. Only a load balancer on a port other
+// Origin returns scheme, host and port of the public URL of an exposure that has a
+// host. Only a load balancer on a port other
 // than 443, before receivers that serve no TLS, is taken to speak plain HTTP: all
 // else has a proxy that ends TLS.
-func origin(e *v1alpha1.Exposure) string {
+func Origin(e *v1alpha1.Exposure) string {
 	port := int32(httpsPort)
 	if e.Type == v1alpha1.ExposureLoadBalancer {
 		port = LoadBalancerPort(e)

@@ -58,6 +58,7 @@ type rendering struct {
 	receiverConfig       bool
 	image, operator      string
 	podMonitors, noRoute bool
+	noCertificate        bool
 	families             []string
 }
 
@@ -85,6 +86,7 @@ func newRender() *cobra.Command {
 	f.StringVar(&r.operator, "operator-namespace", defaultOperatorNamespace, "`namespace` of the operator's pods")
 	f.BoolVar(&r.podMonitors, "pod-monitors", false, "the cluster has PodMonitors, of the Prometheus operator")
 	f.BoolVar(&r.noRoute, "no-gateway-api", false, "the cluster has no HTTPRoutes, of Gateway API")
+	f.BoolVar(&r.noCertificate, "no-cert-manager", false, "the cluster has no Certificates, of cert-manager")
 	f.StringSliceVar(&r.families, "ip-families", nil,
 		"IP `families` of the cluster's Services, IPv4 or IPv6 or both; a load balancer gets only their ranges (default not known, as when a Service is made, and all ranges are listed)")
 	return cmd
@@ -203,7 +205,7 @@ func (r *rendering) objects(file *manifest.File, all []manifest.Resolved) ([]byt
 		in := desired.Inputs{
 			Config: e.Result.Config, Image: r.image, Replicas: ptr.To(desired.FirstReplicas(e.Endpoint)), ServiceFamilies: r.families,
 			Operator:    desired.Operator{Namespace: r.operator, Labels: desired.OperatorLabels()},
-			PodMonitors: r.podMonitors, Gateways: !r.noRoute, RouteTimeouts: true, Certificates: true,
+			PodMonitors: r.podMonitors, Gateways: !r.noRoute, RouteTimeouts: true, Certificates: !r.noCertificate,
 		}
 		if slices.Contains(file.Providers, e.Provider) {
 			in.Profile = e.Provider

@@ -8,7 +8,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// alarm calls for endpoints at moments to come: the boundaries of their ranges.
+// alarm calls for endpoints at moments to come: the boundaries of their ranges, and
+// the ends of their certificates.
 // The moments are found anew by the reconcile that follows a start, so they need
 // not survive one. A requeue of the work queue would not do: it goes by the
 // machine's clock, and a boundary must be reconciled by the clock that ranges are

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +25,7 @@ import (
 // observeExposure sets Exposed and the URLs, and returns why requests from
 // outside do not arrive.
 func (r *Reconciler) observeExposure(ctx context.Context, ep *v1alpha1.WebhookEndpoint, res *resolution) error {
-	base, err := r.exposed(ctx, ep)
+	base, err := r.exposed(ctx, ep, res)
 	var w *waiting
 	if err != nil && !errors.As(err, &w) {
 		return err
@@ -36,6 +37,17 @@ func (r *Reconciler) observeExposure(ctx context.Context, ep *v1alpha1.WebhookEn
 	if w != nil {
 		setCondition(ep, v1alpha1.ConditionExposed, metav1.ConditionFalse, w.reason, w.message)
 		return w
+	}
+	certificate, err := r.observeCertificate(ctx, ep)
+	if err != nil {
+		return err
+	}
+	if certificate != nil {
+		setCondition(ep, v1alpha1.ConditionExposed, metav1.ConditionFalse, certificate.reason, certificate.message)
+		if certificate.down {
+			return &waiting{reason: certificate.reason, message: certificate.message}
+		}
+		return nil // it serves, and Exposed says for how long
 	}
 	setCondition(ep, v1alpha1.ConditionExposed, metav1.ConditionTrue, v1alpha1.ReasonExposed, exposedMessage(ep))
 	return nil
@@ -56,8 +68,14 @@ func exposedMessage(ep *v1alpha1.WebhookEndpoint) string {
 
 // exposed returns where requests arrive if no host is set, and, as *waiting, why
 // none do.
-func (r *Reconciler) exposed(ctx context.Context, ep *v1alpha1.WebhookEndpoint) (string, error) {
-	inside := fmt.Sprintf("http://%s.%s.svc", desired.ReceiverName(ep.Name), ep.Namespace)
+func (r *Reconciler) exposed(ctx context.Context, ep *v1alpha1.WebhookEndpoint, res *resolution) (string, error) {
+	inside := fmt.Sprintf("%s://%s.%s.svc", scheme(ep), desired.ReceiverName(ep.Name), ep.Namespace)
+	if res != nil && res.conflict != nil {
+		return inside, res.conflict
+	}
+	if err := r.issuer(ctx, ep); err != nil {
+		return inside, err
+	}
 	if desired.NeedsIngressFrom(ep) {
 		return inside, &waiting{reason: v1alpha1.ReasonIngressFromMissing, stalled: true,
 			message: "The NetworkPolicy lets nobody to the receivers: list the pods of your proxy in spec.networkPolicy.ingressFrom"}
@@ -84,7 +102,7 @@ func (r *Reconciler) loadBalancer(ctx context.Context, ep *v1alpha1.WebhookEndpo
 				host = in.IP
 			}
 			if host != "" && len(svc.Spec.Ports) > 0 {
-				return baseURL(host, svc.Spec.Ports[0].Port), nil
+				return baseURL(ep, host, svc.Spec.Ports[0].Port), nil
 			}
 		}
 	}
@@ -92,13 +110,22 @@ func (r *Reconciler) loadBalancer(ctx context.Context, ep *v1alpha1.WebhookEndpo
 		message: fmt.Sprintf("The load balancer of Service %q has no address yet; if it stays so, see that Service's events", desired.ReceiverName(ep.Name))}
 }
 
-func baseURL(host string, port int32) string {
-	u := url.URL{Scheme: "http", Host: host}
-	switch port {
-	case 443:
+// scheme is what receivers speak.
+func scheme(ep *v1alpha1.WebhookEndpoint) string {
+	if desired.ServesTLS(ep) {
+		return "https"
+	}
+	return "http"
+}
+
+// baseURL returns scheme, host and port. At port 443, whoever may end TLS, somebody
+// does.
+func baseURL(ep *v1alpha1.WebhookEndpoint, host string, port int32) string {
+	u := url.URL{Scheme: scheme(ep), Host: host}
+	if port == 443 {
 		u.Scheme = "https"
-	case 80:
-	default:
+	}
+	if (u.Scheme == "https" && port != 443) || (u.Scheme == "http" && port != 80) {
 		u.Host = net.JoinHostPort(host, strconv.Itoa(int(port)))
 		return u.String()
 	}
@@ -139,22 +166,34 @@ func (r *Reconciler) route(ctx context.Context, ep *v1alpha1.WebhookEndpoint) er
 	if err != nil {
 		return fmt.Errorf("reading HTTPRoute %q: %w", name, err)
 	}
-	accepted := 0
+	for i := range route.Spec.ParentRefs {
+		accepted, err := parentOf(route, &route.Spec.ParentRefs[i])
+		if err != nil {
+			return err
+		}
+		if !accepted {
+			return pending
+		}
+	}
+	return nil
+}
+
+// parentOf reports whether one of the Gateways that a route names takes it. The
+// error is a *waiting with what that Gateway has against it.
+func parentOf(route *gatewayv1.HTTPRoute, ref *gatewayv1.ParentReference) (accepted bool, err error) {
 	for i := range route.Status.Parents {
 		p := &route.Status.Parents[i]
+		if !equality.Semantic.DeepEqual(p.ParentRef, *ref) {
+			continue
+		}
 		for _, kind := range []gatewayv1.RouteConditionType{gatewayv1.RouteConditionAccepted, gatewayv1.RouteConditionResolvedRefs} {
 			c := meta.FindStatusCondition(p.Conditions, string(kind))
 			if c != nil && c.Status == metav1.ConditionFalse && c.ObservedGeneration >= route.Generation {
-				return &waiting{reason: v1alpha1.ReasonRouteRefused,
-					message: fmt.Sprintf("Gateway %q does not take HTTPRoute %q: %s: %s", p.ParentRef.Name, name, c.Reason, c.Message)}
+				return false, &waiting{reason: v1alpha1.ReasonRouteRefused,
+					message: fmt.Sprintf("Gateway %q does not take HTTPRoute %q: %s: %s", p.ParentRef.Name, route.Name, c.Reason, c.Message)}
 			}
 		}
-		if meta.IsStatusConditionTrue(p.Conditions, string(gatewayv1.RouteConditionAccepted)) {
-			accepted++
-		}
+		accepted = accepted || meta.IsStatusConditionTrue(p.Conditions, string(gatewayv1.RouteConditionAccepted))
 	}
-	if accepted < len(route.Spec.ParentRefs) {
-		return pending
-	}
-	return nil
+	return accepted, nil
 }

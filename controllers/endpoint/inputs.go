@@ -24,7 +24,8 @@ func (r *Reconciler) inputs(ctx context.Context, ep *v1alpha1.WebhookEndpoint, r
 	}
 	in := desired.Inputs{
 		Config: res.config, Profile: res.profile, Image: r.options.Image, Operator: r.options.Operator,
-		PodMonitors: r.kinds.podMonitors(), Gateways: r.kinds.gateways(),
+		PodMonitors: r.kinds.podMonitors(), Gateways: r.kinds.gateways(), RouteTimeouts: r.kinds.routeTimeouts(),
+		Certificates: r.kinds.certificates(), Unrouted: res.conflict != nil,
 	}
 	if live != nil {
 		in.VolumeBytes = live.volumeBytes

@@ -16,8 +16,9 @@ import (
 
 // The kinds that a cluster may lack.
 var (
-	httpRouteKind  = schema.GroupVersion(gatewayv1.GroupVersion).WithKind("HTTPRoute")
-	podMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "PodMonitor"}
+	httpRouteKind   = schema.GroupVersion(gatewayv1.GroupVersion).WithKind("HTTPRoute")
+	certificateKind = schema.GroupVersionKind{Group: "cert-manager.io", Version: "v1", Kind: "Certificate"}
+	podMonitorKind  = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "PodMonitor"}
 )
 
 // kinds knows which of the kinds that a cluster may lack are there now. It asks
@@ -31,12 +32,16 @@ type kinds struct {
 	// at the same time, and not before Start.
 	appeared func(context.Context, schema.GroupVersionKind) error
 	gone     func(context.Context, schema.GroupVersionKind) error
+	// changed is called when routes have got time-outs, or have them no more.
+	changed func(context.Context) error
+	fields  routeFields
 
-	mu sync.RWMutex
-	is map[schema.GroupVersionKind]bool
+	mu       sync.RWMutex
+	is       map[schema.GroupVersionKind]bool
+	timeouts bool
 }
 
-var optional = []schema.GroupVersionKind{httpRouteKind, podMonitorKind}
+var optional = []schema.GroupVersionKind{httpRouteKind, certificateKind, podMonitorKind}
 
 // present reports whether the cluster has the kind. It has all that are part of
 // Kubernetes.
@@ -49,8 +54,16 @@ func (k *kinds) present(gvk schema.GroupVersionKind) bool {
 	return k.is[gvk]
 }
 
-func (k *kinds) gateways() bool    { return k.present(httpRouteKind) }
-func (k *kinds) podMonitors() bool { return k.present(podMonitorKind) }
+func (k *kinds) gateways() bool     { return k.present(httpRouteKind) }
+func (k *kinds) certificates() bool { return k.present(certificateKind) }
+func (k *kinds) podMonitors() bool  { return k.present(podMonitorKind) }
+
+// routeTimeouts reports whether HTTPRoutes have the field timeouts.
+func (k *kinds) routeTimeouts() bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.timeouts && k.is[httpRouteKind]
+}
 
 // begin finds out what is there, before anything is reconciled: an operator that
 // starts must not take for missing what it has not looked for.
@@ -62,7 +75,23 @@ func (k *kinds) begin(ctx context.Context) error {
 		}
 		k.set(gvk, there)
 	}
-	return nil
+	_, err := k.lookAtRoutes(ctx)
+	return err
+}
+
+// lookAtRoutes finds out whether HTTPRoutes have time-outs, and whether that is
+// new.
+func (k *kinds) lookAtRoutes(ctx context.Context) (news bool, err error) {
+	has := false
+	if k.gateways() {
+		if has, err = k.fields.timeouts(ctx); err != nil {
+			return false, err
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	news, k.timeouts = has != k.timeouts, has
+	return news, nil
 }
 
 // Start looks until ctx ends. It is a Runnable of the manager.
@@ -90,6 +119,13 @@ func (k *kinds) look(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			k.log.Error(err, "Looking for a kind that the cluster may lack", "kind", gvk.Kind)
 		}
+	}
+	news, err := k.lookAtRoutes(ctx)
+	if err == nil && news {
+		err = k.changed(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		k.log.Error(err, "Looking whether HTTPRoutes have time-outs")
 	}
 }
 

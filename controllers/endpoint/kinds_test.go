@@ -2,6 +2,7 @@ package endpoint_test
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 )
@@ -36,19 +39,38 @@ func TestKindsComeAndGo(t *testing.T) {
 	create(t, gated)
 	rollOut(t, gated)
 	is(t, gated, v1alpha1.ConditionExposed, no, v1alpha1.ReasonGatewayAPIMissing)
+	issued := chat(ns, func(ep *v1alpha1.WebhookEndpoint) {
+		ep.Name = "issued"
+		ep.Spec.Exposure = &v1alpha1.Exposure{Type: v1alpha1.ExposureIngress, Host: "issued.example.com",
+			TLS: &v1alpha1.ExposureTLS{IssuerRef: &v1alpha1.IssuerReference{Name: "public"}}}
+		ep.Spec.NetworkPolicy = gated.Spec.NetworkPolicy.DeepCopy()
+	})
+	create(t, issued)
+	rollOut(t, issued)
+	is(t, issued, v1alpha1.ConditionExposed, no, v1alpha1.ReasonCertManagerMissing)
 
 	crds := install(t)
 	is(t, gated, v1alpha1.ConditionExposed, no, v1alpha1.ReasonRoutePending)
 	route := named(&gatewayv1.HTTPRoute{}, ns, "gated-receiver")
-	until(t, "the route is there", func(ctx context.Context) error { return admin.Get(ctx, client.ObjectKeyFromObject(route), route) })
+	until(t, "the route is there, with time-outs", func(ctx context.Context) error {
+		if err := admin.Get(ctx, client.ObjectKeyFromObject(route), route); err != nil {
+			return err
+		}
+		if wait := route.Spec.Rules[0].Timeouts; wait == nil || *wait.Request != "20s" || *wait.BackendRequest != "20s" {
+			return fmt.Errorf("its time-outs are %v", wait)
+		}
+		return nil
+	})
+	certify(t, issued)
 	monitor := named(podMonitor(), ns, "gated-receiver")
 	until(t, "the monitor is there", func(ctx context.Context) error {
 		return admin.Get(ctx, client.ObjectKeyFromObject(monitor), monitor)
 	})
 	answer := func(status metav1.ConditionStatus, reason string) {
 		t.Helper()
-		route.Status.Parents = []gatewayv1.RouteParentStatus{{ParentRef: route.Spec.ParentRefs[0], ControllerName: "example.com/gateway",
-			Conditions: []metav1.Condition{{Type: "Accepted", Status: status, Reason: reason, Message: "so it is", ObservedGeneration: route.Generation, LastTransitionTime: metav1.Now()}}}}
+		elsewhere := route.Spec.ParentRefs[0]
+		elsewhere.Name = "another" // what it says of another parent, from before say, is of no interest
+		route.Status.Parents = []gatewayv1.RouteParentStatus{parentStatus(route, elsewhere, no, "NotAllowed"), parentStatus(route, route.Spec.ParentRefs[0], status, reason)}
 		if err := admin.Status().Update(t.Context(), route); err != nil {
 			t.Fatal(err)
 		}
@@ -81,6 +103,8 @@ func TestKindsComeAndGo(t *testing.T) {
 		}
 	})
 	t.Run("switch", func(t *testing.T) {
+		change(t, issued, func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Exposure.TLS = &v1alpha1.ExposureTLS{SecretName: "mine"} })
+		until(t, "the Certificate is gone", func(ctx context.Context) error { return gone(ctx, certificate(issued)) })
 		change(t, gated, func(ep *v1alpha1.WebhookEndpoint) {
 			ep.Spec.Exposure = &v1alpha1.Exposure{Type: v1alpha1.ExposureClusterIP}
 		})
@@ -100,6 +124,42 @@ func TestKindsComeAndGo(t *testing.T) {
 	})
 }
 
+func parentStatus(route *gatewayv1.HTTPRoute, of gatewayv1.ParentReference, accepted metav1.ConditionStatus, reason string) gatewayv1.RouteParentStatus {
+	return gatewayv1.RouteParentStatus{ParentRef: of, ControllerName: "example.com/gateway",
+		Conditions: []metav1.Condition{{Type: "Accepted", Status: accepted, Reason: reason, Message: "so it is", ObservedGeneration: route.Generation, LastTransitionTime: metav1.Now()}}}
+}
+
+// certify plays cert-manager, which at first does not issue a certificate.
+func certify(t *testing.T, ep *v1alpha1.WebhookEndpoint) {
+	t.Helper()
+	c := certificate(ep)
+	until(t, "the Certificate is there", func(ctx context.Context) error { return admin.Get(ctx, client.ObjectKeyFromObject(c), c) })
+	spec, _, _ := unstructured.NestedMap(c.Object, "spec")
+	if diff := cmp.Diff(map[string]any{"name": "public", "kind": "Issuer", "group": "cert-manager.io"}, spec["issuerRef"]) +
+		cmp.Diff([]any{"issued.example.com"}, spec["dnsNames"]) + cmp.Diff("issued-receiver-tls", spec["secretName"]); diff != "" {
+		t.Errorf("the Certificate (-want +got):\n%s", diff)
+	}
+	for _, says := range []string{"False", "True"} {
+		change(t, c, func(c *unstructured.Unstructured) {
+			c.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": says, "reason": "DoesNotExist", "message": "the order is refused"}}}
+		})
+		if says == "False" {
+			got := is(t, ep, v1alpha1.ConditionExposed, no, v1alpha1.ReasonCertificateMissing)
+			if err := contains(got.Message, `Certificate "issued-receiver" is not issued: DoesNotExist: the order is refused`); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable)
+}
+
+func certificate(ep *v1alpha1.WebhookEndpoint) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion("cert-manager.io/v1")
+	u.SetKind("Certificate")
+	return named(u, ep.Namespace, ep.Name+"-receiver")
+}
+
 func podMonitor() *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	u.SetAPIVersion("monitoring.coreos.com/v1")
@@ -107,8 +167,22 @@ func podMonitor() *unstructured.Unstructured {
 	return u
 }
 
-// install installs the CRDs of Gateway API, from its module, and one of the name
-// and shape of a PodMonitor.
+// loose is a CRD of that group and kind, which takes every field.
+func loose(group, kind string) *apiextensionsv1.CustomResourceDefinition {
+	singular := strings.ToLower(kind)
+	return &apiextensionsv1.CustomResourceDefinition{
+		ObjectMeta: metav1.ObjectMeta{Name: singular + "s." + group},
+		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+			Group: group, Scope: apiextensionsv1.NamespaceScoped,
+			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: singular + "s", Singular: singular, Kind: kind, ListKind: kind + "List"},
+			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: "v1", Served: true, Storage: true,
+				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
+					Type: "object", XPreserveUnknownFields: ptr.To(true)}}}}},
+	}
+}
+
+// install installs the CRDs of Gateway API, from its module, and ones of the names
+// of PodMonitors and Certificates.
 func install(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
@@ -117,15 +191,7 @@ func install(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
 	}
 	crds, err := envtest.InstallCRDs(env.Config, envtest.CRDInstallOptions{
 		Paths: []string{filepath.Join(strings.TrimSpace(string(out)), "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml")},
-		CRDs: []*apiextensionsv1.CustomResourceDefinition{{
-			ObjectMeta: metav1.ObjectMeta{Name: "podmonitors.monitoring.coreos.com"},
-			Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-				Group: "monitoring.coreos.com", Scope: apiextensionsv1.NamespaceScoped,
-				Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "podmonitors", Singular: "podmonitor", Kind: "PodMonitor", ListKind: "PodMonitorList"},
-				Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: "v1", Served: true, Storage: true,
-					Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
-						Type: "object", XPreserveUnknownFields: ptr.To(true)}}}}},
-		}},
+		CRDs:  []*apiextensionsv1.CustomResourceDefinition{loose("monitoring.coreos.com", "PodMonitor"), loose("cert-manager.io", "Certificate")},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +210,7 @@ func undiscovered(ctx context.Context, t *testing.T) {
 	t.Helper()
 	d := discovery.NewDiscoveryClientForConfigOrDie(env.Config)
 	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		for _, gv := range []string{gatewayv1.GroupVersion.String(), "monitoring.coreos.com/v1"} {
+		for _, gv := range []string{gatewayv1.GroupVersion.String(), "monitoring.coreos.com/v1", "cert-manager.io/v1"} {
 			if _, err := d.ServerResourcesForGroupVersionWithContext(ctx, gv); !apierrors.IsNotFound(err) {
 				return false, nil
 			}

@@ -108,6 +108,11 @@ func (r *Reconciler) sync(ctx context.Context, ep *v1alpha1.WebhookEndpoint) err
 	if res != nil {
 		setRanges(ep, res)
 		r.setAlarm(ep, res)
+		conflict, err := r.conflict(ctx, ep)
+		if err != nil {
+			return err
+		}
+		res.conflict = conflict
 		problem = first(problem, r.applyAll(ctx, ep, res))
 	}
 	return first(problem,
@@ -116,11 +121,12 @@ func (r *Reconciler) sync(ctx context.Context, ep *v1alpha1.WebhookEndpoint) err
 		r.observeExposure(ctx, ep, res))
 }
 
-// setAlarm has the endpoint reconciled when its ranges change.
+// setAlarm has the endpoint reconciled when its ranges change, or when there is
+// something to say of its certificate.
 func (r *Reconciler) setAlarm(ep *v1alpha1.WebhookEndpoint, res *resolution) {
-	var at time.Time
+	at := nextOfCertificate(r.certificates(ep), r.clock.Now())
 	if res.result != nil {
-		at = res.result.NextChange
+		at = earlier(at, res.result.NextChange)
 	}
 	r.alarm.at(client.ObjectKeyFromObject(ep), at)
 }

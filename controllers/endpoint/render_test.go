@@ -40,7 +40,7 @@ func TestRender(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", tool, "../../cmd/fairlead").CombinedOutput(); err != nil {
 		t.Fatalf("building the tool: %v: %s", err, out)
 	}
-	t.Run("bare cluster", func(t *testing.T) { testRender(t, tool, "--no-gateway-api") })
+	t.Run("bare cluster", func(t *testing.T) { testRender(t, tool, "--no-gateway-api", "--no-cert-manager") })
 	t.Run("every kind", func(t *testing.T) {
 		install(t)
 		testRender(t, tool, "--pod-monitors")
@@ -123,10 +123,24 @@ func sample(t *testing.T, path string) *manifestFile {
 			continue
 		case "WebhookEndpoint":
 			u.SetNamespace(f.namespace)
+			f.moveHost(t, u)
 		}
 		f.objects = append(f.objects, u)
 	}
 	return f
+}
+
+// moveHost gives an endpoint a host of its own: samples are not meant to be in one
+// cluster, and of two with the same URL one gives way.
+func (f *manifestFile) moveHost(t *testing.T, u *unstructured.Unstructured) {
+	t.Helper()
+	host, ok, err := unstructured.NestedString(u.Object, "spec", "exposure", "host")
+	if err == nil && ok {
+		err = unstructured.SetNestedField(u.Object, f.namespace+"."+host, "spec", "exposure", "host")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (f *manifestFile) write(t *testing.T, name string) {

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -17,10 +16,6 @@ import (
 
 // reported lists the conditions that receivers report.
 var reported = []string{v1alpha1.ConditionSecretReady, v1alpha1.ConditionSinksReady, v1alpha1.ConditionSourcePreserved, v1alpha1.ConditionDurable}
-
-// unlistedFor is how long a valid signature from an unlisted address is a
-// condition. Receivers forget it only when they restart.
-const unlistedFor = time.Hour
 
 // observeReports sets the conditions that receivers report, from the last that
 // each has said, and returns why the endpoint does not work as specified.
@@ -87,30 +82,6 @@ func setSecret(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) error {
 			"Every receiver that reports holds usable signing secrets")
 	}
 	return nil
-}
-
-// setSource sets SourcePreserved by what the allowlist has seen.
-func (r *Reconciler) setSource(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
-	seen, unlisted := false, false
-	for _, p := range pages {
-		for _, e := range p.Secret.Entries {
-			seen = seen || e.LastUsed != nil
-		}
-		at := p.Sources.LastUnlistedValid
-		unlisted = unlisted || (at != nil && r.clock.Since(*at) < unlistedFor)
-	}
-	switch {
-	case unlisted:
-		setCondition(ep, v1alpha1.ConditionSourcePreserved, metav1.ConditionFalse, v1alpha1.ReasonUnlistedSender,
-			"In the last hour a valid signature came from an address that is not listed: either the provider has new addresses, "+
-				"or a proxy hides the client's; then list the proxy in spec.sources.trustedProxies, or see that it preserves addresses")
-	case seen:
-		setCondition(ep, v1alpha1.ConditionSourcePreserved, metav1.ConditionTrue, v1alpha1.ReasonSourceSeen,
-			"Verified requests come from listed addresses")
-	default:
-		setCondition(ep, v1alpha1.ConditionSourcePreserved, metav1.ConditionUnknown, v1alpha1.ReasonNoTraffic,
-			"No verified request has come yet")
-	}
 }
 
 // setDurable sets Durable by the kind of queue.

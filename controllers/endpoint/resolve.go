@@ -30,6 +30,8 @@ type resolution struct {
 	profile *v1alpha1.WebhookProvider
 	// result is nil if the configuration was read back.
 	result *resolve.Result
+	// conflict is set if an older endpoint has the URL, or one of a hook.
+	conflict *waiting
 }
 
 // choice is the profile that is used, and what is to be said of it.

@@ -46,6 +46,7 @@ import (
 const (
 	podEndpointIndex      = "fairlead.endpoint"
 	endpointProviderIndex = "spec.provider"
+	endpointHostIndex     = "spec.exposure.host"
 )
 
 // reconcileTimeout bounds one reconcile: it only reads from memory and makes a
@@ -165,7 +166,7 @@ func (r *Reconciler) setup(ctx context.Context, mgr ctrl.Manager, bell *bell) er
 	if err != nil {
 		return fmt.Errorf("making discovery client: %w", err)
 	}
-	r.kinds = &kinds{discovery: d, every: r.options.KindsEvery, log: mgr.GetLogger().WithName("kinds"), is: map[schema.GroupVersionKind]bool{}}
+	r.kinds = &kinds{discovery: d, fields: routeFields{schemas: d.OpenAPIV3WithContext(ctx)}, every: r.options.KindsEvery, log: mgr.GetLogger().WithName("kinds"), is: map[schema.GroupVersionKind]bool{}}
 	if err := r.kinds.begin(ctx); err != nil {
 		return err
 	}
@@ -173,6 +174,7 @@ func (r *Reconciler) setup(ctx context.Context, mgr ctrl.Manager, bell *bell) er
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("webhookendpoint").
 		For(&v1alpha1.WebhookEndpoint{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.WebhookEndpoint{}, &late{handler.EnqueueRequestsFromMapFunc(r.neighbours)}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, &late{handler.EnqueueRequestsFromMapFunc(ofPod)}).
 		Watches(&corev1.Pod{}, partings.handler()).
 		WatchesRawSource(source.Func(bell.start)).
@@ -213,6 +215,10 @@ func (r *Reconciler) index(ctx context.Context, mgr ctrl.Manager) error {
 	if err != nil {
 		return err
 	}
+	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.WebhookEndpoint{}, endpointHostIndex, byHost)
+	if err != nil {
+		return err
+	}
 	informer, err := mgr.GetCache().GetInformer(ctx, &v1alpha1.WebhookEndpoint{}, cache.BlockUntilSynced(false))
 	if err != nil {
 		return err
@@ -249,6 +255,7 @@ func (r *Reconciler) watchKinds(mgr ctrl.Manager, c controller.Controller, bell 
 		}
 		return r.ringAll(ctx, bell)
 	}
+	r.kinds.changed = func(ctx context.Context) error { return r.ringAll(ctx, bell) }
 	return mgr.Add(r.kinds)
 }
 

@@ -38,9 +38,16 @@ func everyShape(namespace string) []*v1alpha1.WebhookEndpoint {
 			s.NetworkPolicy = from
 		}),
 		shape("ingressed", func(s *v1alpha1.WebhookEndpointSpec) {
-			s.Exposure = &v1alpha1.Exposure{Type: v1alpha1.ExposureIngress, Host: "c.example.com", Path: "/chat", TLS: &v1alpha1.ExposureTLS{SecretName: "tls"}}
+			s.Exposure = &v1alpha1.Exposure{Type: v1alpha1.ExposureIngress, Host: "c.example.com", Path: "/chat", TLS: &v1alpha1.ExposureTLS{SecretName: "tls"},
+				Ingress: &v1alpha1.IngressExposure{Preset: v1alpha1.PresetIngressNginx}}
 			s.NetworkPolicy = from
 			s.Receiver = &v1alpha1.Receiver{Autoscaling: &v1alpha1.Autoscaling{MaxReplicas: 5}}
+		}),
+		shape("served", func(s *v1alpha1.WebhookEndpointSpec) {
+			s.Exposure = &v1alpha1.Exposure{Type: v1alpha1.ExposureLoadBalancer, Host: "d.example.com", ProxyProtocol: v1alpha1.ProxyProtocolRequired,
+				TLS: &v1alpha1.ExposureTLS{IssuerRef: &v1alpha1.IssuerReference{Name: "public"}}}
+			s.Sources = &v1alpha1.Sources{TrustedProxies: []v1alpha1.CIDR{"10.0.0.0/24"}}
+			s.Responders = []v1alpha1.Responder{{Hook: "before-message-send", HTTP: &v1alpha1.HTTPSink{URL: "http://moderator.shop.svc"}, OnFailure: v1alpha1.FailureAllow}}
 		}),
 		shape("lasting", func(s *v1alpha1.WebhookEndpointSpec) {
 			s.Queue = &v1alpha1.Queue{Type: v1alpha1.QueuePersistent, StorageClassName: "fast"}

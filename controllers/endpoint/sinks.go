@@ -18,7 +18,7 @@ import (
 // it comes to that.
 func setSinks(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
 	reason, says := filling(ep, pages)
-	for _, t := range troubled(pages) {
+	for _, t := range slices.Concat(troubled(pages), unanswered(ep, pages)) {
 		says = append(says, t.message)
 		if reason == "" {
 			reason = t.reason
@@ -57,6 +57,44 @@ func troubled(pages []*statusz.Endpoint) []trouble {
 		all = append(all, trouble{v1alpha1.ReasonSinkFailing, fmt.Sprintf("Sink %q is failing: %s; its events wait", name, failing[name])})
 	}
 	return all
+}
+
+// unanswered lists the responders that do not answer; pending ones first. What it
+// means for the provider is what the endpoint says.
+func unanswered(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) []trouble {
+	pending, failing := map[[2]string]string{}, map[[2]string]string{} // hook and name -> why
+	for _, p := range pages {
+		for i := range p.Responders {
+			switch s := &p.Responders[i]; s.State {
+			case statusz.SinkPending:
+				pending[[2]string{s.Hook, s.Name}] = s.Reason
+			case statusz.SinkFailing:
+				failing[[2]string{s.Hook, s.Name}] = s.Reason
+			}
+		}
+	}
+	var all []trouble
+	for _, of := range []struct {
+		reason, is string
+		why        map[[2]string]string
+	}{{v1alpha1.ReasonResponderPending, "pending", pending}, {v1alpha1.ReasonResponderFailing, "failing", failing}} {
+		for _, key := range slices.SortedFunc(maps.Keys(of.why), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+			all = append(all, trouble{of.reason, fmt.Sprintf("Responder %q of hook %q is %s: %s; the provider is answered as its onFailure says%s",
+				key[1], key[0], of.is, of.why[key], onFailure(ep, key[0], key[1]))})
+			delete(failing, key) // elsewhere
+		}
+	}
+	return all
+}
+
+// onFailure says what a responder's onFailure is, if the endpoint still has it.
+func onFailure(ep *v1alpha1.WebhookEndpoint, hook, name string) string {
+	for i := range ep.Spec.Responders {
+		if s := &ep.Spec.Responders[i]; s.Hook == hook && (s.Name == name || s.Name == "" && name == hook) {
+			return fmt.Sprintf(" (%s)", s.OnFailure)
+		}
+	}
+	return ""
 }
 
 // store is something in receivers that may fill up.

@@ -26,15 +26,15 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, seed := range []string{string(whole), "", "null", "{}", "[]", `{"endpoints":[null]}`, `{"endpoints":[{"namespace":"community","name":"chat"}]}`,
+	for _, seed := range []string{string(whole), "", "null", "{}", "[]", `{"endpoints":[null]}`, `{"endpoints":[{"namespace":"community","name":"chat","responders":[{"name":"a"}]}],"tls":{"notAfter":"0000-01-01T00:00:00+23:59"}}`, `{"endpoints":[{"namespace":"community","name":"chat"}]}`,
 		`{"endpoints":[{"namespace":"community","name":"chat","sources":{"lastUnlistedValid":"0000-01-01T00:00:00+23:59"}}]}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		e, err := decode(data, key)
+		e, tls, err := decode(data, key)
 		if err != nil {
 			var known *failure
-			if !errors.As(err, &known) || known.result != resultInvalid || e != nil {
+			if !errors.As(err, &known) || known.result != resultInvalid || e != nil || tls != nil {
 				t.Fatalf("decode() = %v, %v; want no page and a failure", e, err)
 			}
 			return
@@ -42,17 +42,21 @@ func FuzzDecode(f *testing.F) {
 		if e.Namespace != key.Namespace || e.Name != key.Name {
 			t.Fatalf("decode() returned endpoint %s/%s", e.Namespace, e.Name)
 		}
-		before := digestOf(Report{Page: e})
+		before := digestOf(Report{Page: e, TLS: tls})
 		e.Config.LoadedAt = now
 		e.Queue.StoredEvents++
+		e.Sources.Verified++
+		for i := range e.Responders {
+			e.Responders[i].Asked++
+		}
 		for i := range e.Sinks {
 			e.Sinks[i].Queued++
 		}
-		if digestOf(Report{Page: e}) != before {
+		if digestOf(Report{Page: e, TLS: tls}) != before {
 			t.Error("the digest depends on a counter")
 		}
 		e.Config.Generation++
-		if digestOf(Report{Page: e}) == before {
+		if digestOf(Report{Page: e, TLS: tls}) == before {
 			t.Error("the digest does not depend on the generation")
 		}
 	})

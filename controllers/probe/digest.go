@@ -21,7 +21,15 @@ func digestOf(r Report) digest {
 	var m struct {
 		Err      string
 		Page     *statusz.Endpoint
+		TLS      *statusz.TLS
+		NotAfter int64
 		Unlisted int64
+	}
+	if r.TLS != nil {
+		m.TLS = &statusz.TLS{Names: r.TLS.Names, Error: r.TLS.Error}
+		if at := r.TLS.NotAfter; at != nil { // as a number: not every year can be written as JSON
+			m.TLS.NotAfter, m.NotAfter = present(at), at.Unix()
+		}
 	}
 	if r.Err != nil {
 		m.Err = r.Err.Error()
@@ -45,6 +53,10 @@ func steady(page *statusz.Endpoint) *statusz.Endpoint {
 	e := *page
 	e.Config.LoadedAt = time.Time{}
 	e.Sources.LastUnlistedValid = present(e.Sources.LastUnlistedValid)
+	e.Sources.Verified, e.Sources.Unknown = 0, min(e.Sources.Unknown, 1)
+	if f := e.Sources.Finding; f == statusz.SourcePreserved || f == statusz.SourceNoTraffic {
+		e.Sources.Addresses = nil // the provider's, each time some others
+	}
 	e.Queue.QueuedBytes, e.Queue.DeadLetterBytes = 0, 0
 	e.Queue.StoredEvents, e.Queue.StoredBytes, e.Queue.FreeBytes, e.Queue.Quarantined = 0, 0, 0, 0
 	e.Secret.Entries = slices.Clone(e.Secret.Entries)
@@ -54,6 +66,10 @@ func steady(page *statusz.Endpoint) *statusz.Endpoint {
 	e.Sinks = slices.Clone(e.Sinks)
 	for i, s := range e.Sinks {
 		e.Sinks[i] = statusz.Sink{Name: s.Name, State: s.State, Reason: s.Reason}
+	}
+	e.Responders = slices.Clone(e.Responders)
+	for i, r := range e.Responders {
+		e.Responders[i] = statusz.Responder{Name: r.Name, Hook: r.Hook, State: r.State, Reason: r.Reason}
 	}
 	e.Misrouted = slices.Clone(e.Misrouted)
 	for i, w := range e.Misrouted {

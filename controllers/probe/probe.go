@@ -40,6 +40,8 @@ type Report struct {
 	// Page is what the pod says of the endpoint in question; nil if the pod cannot
 	// be asked or says nothing of it.
 	Page *statusz.Endpoint
+	// TLS is what the pod says of its certificate; nil if it says nothing of it.
+	TLS *statusz.TLS
 	// Err is why Page is nil. Its text is a phrase for people, which names no
 	// address and repeats nothing that was answered.
 	Err error
@@ -191,12 +193,12 @@ func (p *Poller) Reports(key types.NamespacedName) []Report {
 // ask reads the page of a target whose turn it is.
 func (p *Poller) ask(ctx context.Context, t *target) {
 	start := p.o.Clock.Now()
-	page, err := p.read(ctx, t.IP, t.endpoint.key)
+	page, tls, err := p.read(ctx, t.IP, t.endpoint.key)
 	if ctx.Err() != nil {
 		return // the operator stops: that the read failed says nothing of the pod
 	}
 	p.metrics.count(err, p.o.Clock.Since(start))
-	if p.finish(t, Report{Pod: t.Pod, Page: page, Err: err, At: p.o.Clock.Now()}) {
+	if p.finish(t, Report{Pod: t.Pod, Page: page, TLS: tls, Err: err, At: p.o.Clock.Now()}) {
 		p.o.Changed(t.endpoint.key)
 	}
 }

@@ -52,24 +52,24 @@ func Client() *http.Client {
 }
 
 // read asks the pod at an address for its page. The error is a failure.
-func (p *Poller) read(ctx context.Context, ip string, key types.NamespacedName) (*statusz.Endpoint, error) {
+func (p *Poller) read(ctx context.Context, ip string, key types.NamespacedName) (*statusz.Endpoint, *statusz.TLS, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
 	req, err := request(ctx, ip, p.o.Port)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	resp, err := p.o.Client.Do(req)
 	if err != nil {
-		return nil, p.unreachable(err)
+		return nil, nil, p.unreachable(err)
 	}
 	defer resp.Body.Close()
 	if err := checkHead(resp); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxPage+1))
 	if err != nil {
-		return nil, p.unreachable(err)
+		return nil, nil, p.unreachable(err)
 	}
 	return decode(data, key)
 }
@@ -99,21 +99,22 @@ func checkHead(resp *http.Response) error {
 	return nil
 }
 
-// decode finds an endpoint on a page. The error is a failure.
-func decode(data []byte, key types.NamespacedName) (*statusz.Endpoint, error) {
+// decode finds an endpoint on a page, and what the page says of the certificate
+// that it is served with. The error is a failure.
+func decode(data []byte, key types.NamespacedName) (*statusz.Endpoint, *statusz.TLS, error) {
 	if len(data) > maxPage {
-		return nil, invalid("the status page is larger than 1 MiB")
+		return nil, nil, invalid("the status page is larger than 1 MiB")
 	}
 	var page statusz.Page
 	if json.Unmarshal(data, &page) != nil { // its error quotes the page
-		return nil, invalid("the status page cannot be read; let operator and receiver have the same version")
+		return nil, nil, invalid("the status page cannot be read; let operator and receiver have the same version")
 	}
 	for i := range page.Endpoints {
 		if e := page.Endpoints[i]; e.Namespace == key.Namespace && e.Name == key.Name {
-			return &e, nil
+			return &e, page.TLS, nil
 		}
 	}
-	return nil, invalid("the status page does not name this endpoint")
+	return nil, nil, invalid("the status page does not name this endpoint")
 }
 
 // unreachable says what an error of the network means, and leaves out what else

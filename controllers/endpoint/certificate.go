@@ -1,0 +1,159 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/fairlead-dev/fairlead/api/statusz"
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/controllers/desired"
+)
+
+// expiring is how long before its end a certificate is a condition.
+const expiring = 14 * 24 * time.Hour
+
+// certificates returns what receivers say of the certificate that they serve; none
+// if they serve none, or say nothing of it because they are of an older version.
+func (r *Reconciler) certificates(ep *v1alpha1.WebhookEndpoint) []*statusz.TLS {
+	if !desired.ServesTLS(ep) {
+		return nil
+	}
+	var all []*statusz.TLS
+	for _, rep := range r.poller.Reports(types.NamespacedName{Namespace: ep.Namespace, Name: ep.Name}) {
+		if rep.TLS != nil {
+			all = append(all, rep.TLS)
+		}
+	}
+	return all
+}
+
+// nextOfCertificate returns the next moment at which there is something else to
+// say of certificates; zero: there is none.
+func nextOfCertificate(all []*statusz.TLS, now time.Time) time.Time {
+	var next time.Time
+	for _, c := range all {
+		if c.NotAfter == nil {
+			continue
+		}
+		for _, at := range []time.Time{c.NotAfter.Add(-expiring), *c.NotAfter} {
+			if at.After(now) {
+				next = earlier(next, at)
+			}
+		}
+	}
+	return next
+}
+
+// earlier returns the earlier of two moments; one that is zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// served is what there is to say of the certificate that receivers serve.
+type served struct {
+	reason, message string
+	// down means that nobody can send.
+	down bool
+}
+
+// observeCertificate returns nil if there is nothing to say of the certificate, or
+// if receivers serve none.
+func (r *Reconciler) observeCertificate(ctx context.Context, ep *v1alpha1.WebhookEndpoint) (*served, error) {
+	all := r.certificates(ep)
+	if len(all) == 0 {
+		return nil, nil
+	}
+	var ends time.Time
+	for _, c := range all {
+		if c.NotAfter == nil {
+			cure, err := r.cureOfCertificate(ctx, ep)
+			return &served{v1alpha1.ReasonCertificateMissing, fmt.Sprintf("A receiver has no certificate to serve TLS with: %s. %s", orUnknown(c.Error), cure), true}, err
+		}
+		ends = earlier(ends, *c.NotAfter)
+	}
+	left := ends.Sub(r.clock.Now())
+	if left >= expiring {
+		return nil, nil
+	}
+	verb := "ends"
+	if left <= 0 {
+		verb = "ended"
+	}
+	cure, err := r.cureOfCertificate(ctx, ep)
+	return &served{v1alpha1.ReasonCertificateExpiring, fmt.Sprintf("The certificate %s on %s. %s", verb, ends.UTC().Format(time.DateOnly), cure), left <= 0}, err
+}
+
+func orUnknown(text string) string {
+	if text == "" {
+		return "it does not say why"
+	}
+	return text
+}
+
+// cureOfCertificate says who has to bring the certificate.
+func (r *Reconciler) cureOfCertificate(ctx context.Context, ep *v1alpha1.WebhookEndpoint) (string, error) {
+	secret := desired.TLSSecret(ep)
+	if !desired.AsksIssuer(ep) {
+		return fmt.Sprintf("Put a new one into Secret %q, of type kubernetes.io/tls with tls.crt and tls.key; receivers take it by themselves", secret), nil
+	}
+	why, err := r.notIssued(ctx, ep)
+	if why == "" {
+		why = fmt.Sprintf("See why cert-manager does not renew it: Certificate %q and its events", desired.ReceiverName(ep.Name))
+	}
+	return fmt.Sprintf("%s. Receivers take a new one in Secret %q by themselves", why, secret), err
+}
+
+// notIssued returns why cert-manager has not issued the endpoint's certificate;
+// nothing if it has, or does not say.
+func (r *Reconciler) notIssued(ctx context.Context, ep *v1alpha1.WebhookEndpoint) (string, error) {
+	name := desired.ReceiverName(ep.Name)
+	obj := &unstructured.Unstructured{}
+	obj.SetGroupVersionKind(certificateKind)
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: ep.Namespace, Name: name}, obj)
+	if apierrors.IsNotFound(err) || (err == nil && !metav1.IsControlledBy(obj, ep)) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading Certificate %q: %w", name, err)
+	}
+	conditions, _, err := unstructured.NestedSlice(obj.Object, "status", "conditions")
+	if err != nil {
+		return "", fmt.Errorf("reading the status of Certificate %q: %w", name, err)
+	}
+	for _, c := range conditions {
+		c, _ := c.(map[string]any)
+		if c["type"] == "Ready" && c["status"] == string(metav1.ConditionFalse) {
+			return fmt.Sprintf("Certificate %q is not issued: %v: %v", name, c["reason"], c["message"]), nil
+		}
+	}
+	return "", nil
+}
+
+// issuer returns, as *waiting, why cert-manager does not bring the certificate
+// that it is asked for.
+func (r *Reconciler) issuer(ctx context.Context, ep *v1alpha1.WebhookEndpoint) error {
+	switch {
+	case !desired.AsksIssuer(ep):
+		return nil
+	case !r.kinds.certificates():
+		return &waiting{reason: v1alpha1.ReasonCertManagerMissing,
+			message: "This cluster has no cert-manager: install it, or name a Secret in spec.exposure.tls.secretName and take issuerRef out"}
+	case desired.ServesTLS(ep): // receivers say what they lack
+		return nil
+	}
+	why, err := r.notIssued(ctx, ep)
+	if err != nil || why == "" {
+		return err
+	}
+	return &waiting{reason: v1alpha1.ReasonCertificateMissing, message: why}
+}
