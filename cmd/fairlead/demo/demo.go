@@ -4,6 +4,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,23 +48,30 @@ func Run(ctx context.Context, paths []string, p Program, out io.Writer) (err err
 		return err
 	}
 	defer s.close()
-	file, err := load(paths, s.url())
+	m, err := newModerator(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	file, err := load(paths, s.url(), m.url())
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "Receiver from %v; sink at %s; each client's address is told by a trusted proxy (X-Forwarded-For).\n\n", paths, s.url())
 	var log bytes.Buffer
 	r := newRun(ctx, file, data, p, &log)
-	rows, err := playAll(ctx, r, file, s)
+	rows, asked, err := playAll(ctx, r, file, s, m)
 	if err = errors.Join(err, r.stop()); err != nil {
 		return fmt.Errorf("%w\n%s", err, log.String())
 	}
-	return report(out, rows, s)
+	err = report(out, rows, s)
+	return cmp.Or(err, reportAsked(out, asked))
 }
 
-// load reads the manifests and turns them to this machine: sinks to the demo's,
-// and the demo itself as a trusted proxy. All else stays as it is written.
-func load(paths []string, sink string) (*manifest.File, error) {
+// load reads the manifests and turns them to this machine: sinks and responders
+// to the demo's, and the demo itself as a trusted proxy. All else stays as it is
+// written.
+func load(paths []string, sink, moderator string) (*manifest.File, error) {
 	file, err := manifest.Load(paths, bytes.NewReader(nil))
 	if err != nil {
 		return nil, err
@@ -72,6 +80,11 @@ func load(paths []string, sink string) (*manifest.File, error) {
 		for i := range ep.Spec.Sinks {
 			if h := ep.Spec.Sinks[i].HTTP; h != nil {
 				h.URL = sink
+			}
+		}
+		for i := range ep.Spec.Responders {
+			if h := ep.Spec.Responders[i].HTTP; h != nil {
+				h.URL = moderator + ep.Spec.Responders[i].Hook
 			}
 		}
 		ep.Spec.Sources.TrustedProxies = []v1alpha1.CIDR{"127.0.0.1/32"}

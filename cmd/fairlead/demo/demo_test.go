@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -26,6 +27,23 @@ func TestDemo(t *testing.T) {
 	for _, want := range []string{"legacy twin", "unlisted address", "gzipped", "three times", "forged"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table has no line on %q:\n%s", want, out.String())
+		}
+	}
+	for _, want := range []string{
+		`stream-chat +before-message-send +Good morning, all +200 OK +passes `,
+		`stream-chat +before-message-send +What the heck +200 OK +rewritten: What the \*\*\*\* `,
+		`stream-chat +before-message-send +Cheap pills here +200 OK +refused: This message did not meet our guidelines\. `,
+		`stream-chat +before-message-send +Good morning, all \(forged\) +401 Unauthorized +- `,
+		`stream-chat +custom-commands +/echo Good morning, all +200 OK +rewritten: Good morning, all `,
+		`stream-chat +custom-commands +/dance +200 OK +refused: There is no such command\. `,
+		`social-plus +pre-hook +What the heck +200 OK +rewritten `,
+		`social-plus +pre-hook +Cheap pills here +200 OK +refused: `,
+		`stream-chat +before-message-send +Good morning, all \(moderator down\) +200 OK +passes `,
+		`stream-chat +custom-commands +Good morning, all \(moderator down\) +200 OK +refused: This command is not available `,
+		`social-plus +pre-hook +Good morning, all \(moderator down\) +200 OK +refused: `,
+	} {
+		if !regexp.MustCompile(want).Match(out.Bytes()) {
+			t.Errorf("the table has no line like %q", want)
 		}
 	}
 	t.Log("\n" + out.String())

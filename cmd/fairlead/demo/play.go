@@ -60,14 +60,25 @@ type row struct {
 // the receiver is stopped; a stopping receiver delivers what is queued.
 const deliverySlack = 5 * time.Second
 
-// playAll tries every step at every endpoint, and waits for what must arrive.
-func playAll(ctx context.Context, r *run, file *manifest.File, s *sink) ([]row, error) {
+// playAll tries every step at every endpoint, waits for what must arrive, and asks
+// the moderator what there is to ask.
+func playAll(ctx context.Context, r *run, file *manifest.File, s *sink, m *moderator) ([]row, []asked, error) {
 	served, err := r.wait()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	client := &http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
+	rows, err := stepAll(ctx, client, r, served, file, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	questions, err := askAll(ctx, client, r, served, file, m)
+	return rows, questions, err
+}
+
+// stepAll tries every step at every endpoint.
+func stepAll(ctx context.Context, client *http.Client, r *run, served []manifest.Resolved, file *manifest.File, s *sink) ([]row, error) {
 	var rows []row
 	for _, e := range served {
 		secret, err := secretOf(file, e)
@@ -120,27 +131,13 @@ func try(ctx context.Context, client *http.Client, url string, e manifest.Resolv
 	}
 	done := row{step: st, provider: e.Provider.Name, body: req.Signed, sent: time.Now()}
 	for range max(1, st.times) {
-		status, err := send(ctx, client, url, req)
+		status, _, err := post(ctx, client, url, req)
 		if err != nil {
 			return row{}, err
 		}
 		done.answers = append(done.answers, status)
 	}
 	return done, nil
-}
-
-func send(ctx context.Context, client *http.Client, url string, req *play.Request) (int, error) {
-	h, err := req.HTTP(ctx, url)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := client.Do(h)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, err
 }
 
 // clientAddr is an address that the endpoint lists, or one that nobody does.

@@ -36,6 +36,8 @@ type Verdict struct {
 	Effect Effect `json:"effect"`
 	// Why says it in a sentence.
 	Why string `json:"why"`
+	// Text is what is now written, or what the user is told, if the answer says so.
+	Text string `json:"text,omitempty"`
 	// Documented is whether the provider's documentation says so. Otherwise it is
 	// what is to be expected from what it does say.
 	Documented bool `json:"documented"`

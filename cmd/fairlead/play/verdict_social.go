@@ -14,7 +14,7 @@ func readSocial(sent, body []byte) Verdict {
 	}
 	switch {
 	case answer.Action == "deny":
-		return Verdict{Effect: Refused, Documented: true, Why: "social.plus refuses it and tells the user " + quoted(answer.Message)}
+		return Verdict{Effect: Refused, Documented: true, Why: "social.plus refuses it and tells the user " + quoted(answer.Message), Text: answer.Message}
 	case answer.Action == "allow" && (len(answer.Data) == 0 || same(answer.Data, dataOf(sent))):
 		return Verdict{Effect: Passes, Documented: true, Why: "The answer allows it and changes nothing"}
 	case answer.Action == "allow":

@@ -35,7 +35,8 @@ func readStream(sent, body []byte) Verdict {
 		return Verdict{Effect: Passes, Why: "The answer has no message, so nothing is changed"}
 	}
 	if text(answer.Message["type"]) == "error" {
-		return Verdict{Effect: Refused, Documented: true, Why: "Stream discards the message and tells its sender " + quoted(text(answer.Message["text"]))}
+		told := text(answer.Message["text"])
+		return Verdict{Effect: Refused, Documented: true, Why: "Stream discards the message and tells its sender " + quoted(told), Text: told}
 	}
 	var asked struct {
 		Message map[string]json.RawMessage `json:"message"`
@@ -62,11 +63,13 @@ func rewritten(sent, answered map[string]json.RawMessage) Verdict {
 	if len(taken) == 0 {
 		return Verdict{Effect: Passes, Documented: note == "", Why: "The answer's message is the one that was sent" + note}
 	}
-	why := "Stream takes from the answer: " + strings.Join(taken, ", ")
+	v := Verdict{Effect: Rewritten, Documented: true, Why: "Stream takes from the answer: " + strings.Join(taken, ", ")}
 	if slices.Contains(taken, "text") {
-		why += fmt.Sprintf(" (now %s)", quoted(text(answered["text"])))
+		v.Text = text(answered["text"])
+		v.Why += fmt.Sprintf(" (now %s)", quoted(v.Text))
 	}
-	return Verdict{Effect: Rewritten, Documented: true, Why: why + note}
+	v.Why += note
+	return v
 }
 
 // changed lists the fields of b that a has not, or has with another value.
