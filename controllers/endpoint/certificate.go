@@ -93,6 +93,17 @@ func (r *Reconciler) observeCertificate(ctx context.Context, ep *v1alpha1.Webhoo
 	return &served{v1alpha1.ReasonCertificateExpiring, fmt.Sprintf("The certificate %s on %s. %s", verb, ends.UTC().Format(time.DateOnly), cure), left <= 0}, err
 }
 
+// notTaken says why a receiver serves an older certificate than the one that it
+// was given; nothing if none does.
+func (r *Reconciler) notTaken(ep *v1alpha1.WebhookEndpoint) string {
+	for _, c := range r.certificates(ep) {
+		if c.NotAfter != nil && c.Error != "" {
+			return fmt.Sprintf(". A receiver goes on with the certificate from before: %s; mend Secret %q", c.Error, desired.TLSSecret(ep))
+		}
+	}
+	return ""
+}
+
 func orUnknown(text string) string {
 	if text == "" {
 		return "it does not say why"

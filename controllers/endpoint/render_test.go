@@ -37,7 +37,7 @@ import (
 // server, field by field and in the same order, for every shape and every sample.
 func TestRender(t *testing.T) {
 	tool := filepath.Join(t.TempDir(), "fairlead")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", tool, "../../cmd/fairlead").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", tool, "../../cmd/fairlead").CombinedOutput(); err != nil {
 		t.Fatalf("building the tool: %v: %s", err, out)
 	}
 	t.Run("bare cluster", func(t *testing.T) { testRender(t, tool, "--no-gateway-api", "--no-cert-manager") })

@@ -143,6 +143,17 @@ func (c *calls) written() []string {
 type receivers struct {
 	mu    sync.Mutex
 	pages map[string]func() (statusz.Endpoint, bool)
+	tls   map[string]*statusz.TLS
+}
+
+// serves sets what the receiver at an address says of its certificate.
+func (r *receivers) serves(ip string, tls *statusz.TLS) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tls == nil {
+		r.tls = map[string]*statusz.TLS{}
+	}
+	r.tls[ip] = tls
 }
 
 func (r *receivers) set(ip string, page func() (statusz.Endpoint, bool)) {
@@ -153,7 +164,7 @@ func (r *receivers) set(ip string, page func() (statusz.Endpoint, bool)) {
 
 func (r *receivers) RoundTrip(req *http.Request) (*http.Response, error) {
 	r.mu.Lock()
-	page := r.pages[req.URL.Hostname()]
+	page, tls := r.pages[req.URL.Hostname()], r.tls[req.URL.Hostname()]
 	r.mu.Unlock()
 	if page == nil {
 		return nil, errors.New("no route to host")
@@ -162,7 +173,7 @@ func (r *receivers) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, errors.New("connection refused")
 	}
-	data, err := json.Marshal(statusz.Page{Version: "test", Endpoints: []statusz.Endpoint{ep}})
+	data, err := json.Marshal(statusz.Page{Version: "test", Endpoints: []statusz.Endpoint{ep}, TLS: tls})
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
 		Body: io.NopCloser(bytes.NewReader(data)), Request: req}, err
 }

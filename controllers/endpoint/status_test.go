@@ -21,7 +21,9 @@ import (
 // TestReports holds what conditions come of what receivers say.
 func TestReports(t *testing.T) {
 	op := start(t)
-	ep := chat(namespace(t))
+	ep := chat(namespace(t), func(ep *v1alpha1.WebhookEndpoint) {
+		ep.Spec.Responders = []v1alpha1.Responder{{Hook: "before-message-send", HTTP: &v1alpha1.HTTPSink{URL: "http://moderator"}, OnFailure: v1alpha1.FailureDeny}}
+	})
 	create(t, ep)
 	rollOut(t, ep)
 	op.pod(t, ep, "one", "10.7.0.1", fine)
@@ -73,6 +75,23 @@ func TestReports(t *testing.T) {
 		},
 			v1alpha1.ConditionSinksReady, v1alpha1.ReasonDiskFilling,
 			`A receiver's disk has little free space; when there is none left, intake answers 503. See what fills the node's disk or the volume. A queue is more than half full; when`, ""},
+		{"responders", func(p *statusz.Endpoint) {
+			p.Responders = []statusz.Responder{{Name: "strict", Hook: "before-message-send", State: "failing", Reason: "answered 500"},
+				{Name: "before-message-send", Hook: "before-message-send", State: "pending", Reason: "file moderator/token is missing"}}
+		},
+			v1alpha1.ConditionSinksReady, v1alpha1.ReasonResponderPending,
+			`Responder "before-message-send" of hook "before-message-send" is pending: file moderator/token is missing; the provider is answered as its onFailure says (Deny). ` +
+				`Responder "strict" of hook "before-message-send" is failing: answered 500; the provider is answered as its onFailure says`, ""},
+		{"sink before responder", func(p *statusz.Endpoint) {
+			p.Sinks[0].State, p.Sinks[0].Reason = "failing", "answered 500"
+			p.Responders = []statusz.Responder{{Name: "strict", Hook: "before-message-send", State: "failing", Reason: "answered 502"}}
+		},
+			v1alpha1.ConditionSinksReady, v1alpha1.ReasonSinkFailing, `its events wait. Responder "strict" of hook "before-message-send" is failing: answered 502`, ""},
+		{"node's address", func(p *statusz.Endpoint) {
+			p.Sources = statusz.Sources{Finding: statusz.SourceNode, Via: statusz.SourceViaPeer, Verified: 9, Addresses: []string{"10.0.0.7"}, Unknown: 3}
+		},
+			v1alpha1.ConditionSourcePreserved, v1alpha1.ReasonSourceHidden,
+			`Some requests come through trusted proxies without a client address that can be read`, ""},
 		{"unlisted sender", func(p *statusz.Endpoint) { p.Sources.LastUnlistedValid = ptr.To(now.Add(-time.Minute)) },
 			v1alpha1.ConditionSourcePreserved, v1alpha1.ReasonUnlistedSender, "spec.sources.trustedProxies", ""},
 		{"not synced", func(p *statusz.Endpoint) { p.Queue.SyncedBeforeReply = false },
