@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"path"
@@ -51,6 +52,8 @@ type endpoint struct {
 	maxBody    int64
 	whole      *rate.Limiter // nil: no bound
 	perSource  *sourceLimits // nil: no bound
+	// maxInFlight bounds the requests that are read and stored at once.
+	maxInFlight int64
 	// quarantine is whether requests that fail verification are kept.
 	quarantine bool
 	headers    headerRules
@@ -78,6 +81,7 @@ func newEndpoint(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify.Keys, r
 
 		quarantine: c.Queue.Quarantine != nil, headers: newHeaderRules(c.Signatures), challenges: newChallenges(c.Challenges),
 	}
+	ep.maxInFlight = int64(cmp.Or(c.Limits.MaxRequestsInFlight, defaultInFlight))
 	if n := c.Limits.RequestsPerSecond; n > 0 {
 		ep.whole = rate.NewLimiter(rate.Limit(n), 2*n)
 	}
@@ -157,6 +161,13 @@ func (ep *endpoint) route(p string) *route {
 // source says whether a client address may send.
 func (ep *endpoint) lists(addr netip.Addr, err error) bool {
 	return err == nil && ep.listed.Contains(addr)
+}
+
+// keepLimits keeps the buckets of the sources, if the limit is the same.
+func (ep *endpoint) keepLimits(old *endpoint) {
+	if ep.perSource != nil && old.perSource != nil && ep.perSource.perSecond == old.perSource.perSecond {
+		ep.perSource = old.perSource
+	}
 }
 
 // allows spends one request of the client address's allowance.

@@ -57,6 +57,8 @@ type Observer interface {
 	Copied(hook string, stored bool)
 	// Conflict says that an id was used by two events.
 	Conflict()
+	// Shed says that a request was not read, or no further.
+	Shed(reason Shed)
 	// Challenged says that a challenge was answered.
 	Challenged(challenge string)
 }
@@ -72,9 +74,6 @@ type Options struct {
 	// Isolate keeps a request whose signature was wrong, if the configuration has a
 	// quarantine; nil keeps none. It must not wait for a disk.
 	Isolate func(*queue.Quarantined)
-	// MaxInFlight bounds the requests that are read and stored at once; more are
-	// answered as overloaded. 0 means 1024.
-	MaxInFlight int64
 }
 
 // Handler serves one endpoint's hooks. It answers 503 until Update was called.
@@ -83,7 +82,7 @@ type Handler struct {
 	ep        atomic.Pointer[endpoint]
 	inFlight  atomic.Int64 // in ServeHTTP
 	copying   atomic.Int64 // copies that are being stored
-	reading   atomic.Int64 // past the checks that need no body
+	admission *admission   // past the checks that need no body
 	draining  atomic.Bool
 	bodies    buffers
 	inflater  inflater
@@ -99,11 +98,8 @@ const samplesPerSecond = 5
 
 // New returns a Handler without a configuration.
 func New(o Options) *Handler {
-	if o.MaxInFlight == 0 {
-		o.MaxInFlight = 1024
-	}
 	return &Handler{
-		o: o, samples: rate.NewLimiter(samplesPerSecond, samplesPerSecond),
+		o: o, admission: newAdmission(), samples: rate.NewLimiter(samplesPerSecond, samplesPerSecond),
 		isolated: rate.NewLimiter(isolatedPerSecond, isolatedPerSecond), failures: rate.NewLimiter(1, 5),
 	}
 }
@@ -115,6 +111,9 @@ func (h *Handler) Update(c *v1alpha1.Config, scheme *verify.Scheme, keys *verify
 	ep, err := newEndpoint(c, scheme, keys, responders)
 	if err != nil {
 		return fmt.Errorf("preparing intake: %w", err)
+	}
+	if old := h.ep.Load(); old != nil {
+		ep.keepLimits(old)
 	}
 	h.ep.Store(ep)
 	return nil
@@ -141,6 +140,9 @@ type request struct {
 	unlisted bool
 	// duplicate is whether the event was stored already.
 	duplicate bool
+	// slot is the request's place among those in flight, if it was admitted.
+	slot     slot
+	admitted bool
 	// event and responder are set where a responder is to be asked.
 	event     *event.Event
 	responder *respond.Responder
@@ -243,14 +245,14 @@ func (q *request) handle() error {
 
 // accept reads, verifies and stores, or finds the responder to be asked.
 func (q *request) accept() error {
-	defer q.h.reading.Add(-1)
-	if q.h.reading.Add(1) > q.h.o.MaxInFlight {
-		return errOverloaded
+	if err := q.enter(); err != nil {
+		return err
 	}
+	defer q.leave()
 	var m memory
 	defer m.free(&q.h.bodies)
 	body, err := q.read(&m)
-	if err != nil {
+	if err = q.arrived(err); err != nil {
 		return err
 	}
 	if err := q.verify(body); err != nil {
@@ -314,6 +316,7 @@ func (q *request) verify(body []byte) error {
 	if err != nil {
 		return err
 	}
+	q.prove()
 	q.h.o.Observer.Entry(entry, q.start)
 	q.located()
 	if q.ep.whole != nil && !q.ep.whole.AllowN(q.start, 1) {
