@@ -270,7 +270,7 @@ func TestFlags(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], tt.args...)
-			cmd.Env = []string{asOperator + "=1", "KUBECONFIG=" + filepath.Join(t.TempDir(), "none")}
+			cmd.Env = []string{asOperator + "=1", "KUBECONFIG=" + filepath.Join(t.TempDir(), "none"), "GORACE=" + os.Getenv("GORACE")}
 			out, err := cmd.CombinedOutput()
 			if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
 				t.Fatal(err)

@@ -18,7 +18,7 @@ const root = "../../.."
 func operator(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "operator")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, root+"/controllers")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", path, root+"/controllers")
 	cmd.Stderr = t.Output()
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("building the operator: %v", err)
