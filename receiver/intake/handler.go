@@ -196,7 +196,7 @@ func (q *request) hook() string {
 // use it again the body would have to be read first. For all others the server
 // reads what is left of a small body, so that the connection can be kept.
 func (q *request) reply(o Outcome) {
-	closing := q.h.draining.Load()
+	closing := q.h.draining.Load() || q.chunkedByProxy()
 	switch o {
 	case Unlisted, NotFound, MethodNotAllowed, TooLarge:
 		closing = closing || q.r.ContentLength != 0

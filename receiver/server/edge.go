@@ -120,6 +120,9 @@ func (s *process) answerReady(next http.Handler) http.Handler {
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
+		if r.ContentLength != 0 { // what claims to be its body is nothing that should be looked at
+			w.Header().Set("Connection", "close")
+		}
 		if !s.ready() {
 			w.Header().Set("Connection", "close")
 			w.WriteHeader(http.StatusServiceUnavailable)

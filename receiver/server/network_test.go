@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -20,9 +21,18 @@ import (
 
 // wire is a bare connection to a receiver.
 type wire struct {
-	*net.TCPConn
+	net.Conn
 	t *testing.T
 	r *bufio.Reader
+}
+
+// CloseWrite ends what is sent.
+func (w *wire) CloseWrite() error { return w.Conn.(*net.TCPConn).CloseWrite() }
+
+// startTLS goes on inside of TLS.
+func (w *wire) startTLS(c *tls.Config) *wire {
+	inner := tls.Client(w.Conn, c)
+	return &wire{inner, w.t, bufio.NewReader(inner)}
 }
 
 func dial(t *testing.T, r *receiver) *wire {
@@ -36,7 +46,7 @@ func dial(t *testing.T, r *receiver) *wire {
 	if err := c.SetDeadline(time.Now().Add(servertest.Wait)); err != nil {
 		t.Fatal(err)
 	}
-	return &wire{c.(*net.TCPConn), t, bufio.NewReader(c)}
+	return &wire{c, t, bufio.NewReader(c)}
 }
 
 func (w *wire) send(s string) {

@@ -84,8 +84,11 @@ func (r *Resolver) Client(req *http.Request) (netip.Addr, error) {
 	return a.Client.Unmap(), nil
 }
 
-// Trusts reports whether what a peer says about clients is believed.
-func (r *Resolver) Trusts(peer netip.Addr) bool { return r.trusted.Contains(peer) }
+// Trusts reports whether a request comes from a trusted peer.
+func (r *Resolver) Trusts(req *http.Request) bool {
+	peer, ok := parsePeer(req.RemoteAddr)
+	return ok && r.trusted.Contains(peer)
+}
 
 // headers finds the client in the headers of a trusted peer's request.
 func (r *Resolver) headers(h http.Header) (netip.Addr, error) {
