@@ -59,7 +59,13 @@ func TestClusterSamples(t *testing.T) {
 		t.Errorf("a Secret stands among the samples for a cluster; say how to make it instead")
 	}
 	used := map[string]map[string]bool{"provider": {}, "exposure": {}, "queue": {}}
+	urls := map[string]bool{}
 	for _, ep := range f.Endpoints {
+		url := ep.Spec.Exposure.Host + ep.Spec.Exposure.Path
+		if urls[url] && ep.Spec.Exposure.Host != "" {
+			t.Errorf("sample %s has the URL %s of another", ep.Name, url)
+		}
+		urls[url] = true
 		used["provider"][ep.Spec.Provider] = true
 		used["exposure"][string(ep.Spec.Exposure.Type)] = true
 		used["queue"][string(ep.Spec.Queue.Type)] = true

@@ -271,7 +271,8 @@ type NetworkPolicy struct {
 
 	// ingressFrom lists who else reaches the webhook port: with Gateway and
 	// Ingress the proxy's pods, without which nothing gets in; with the other
-	// types your own proxies, those in spec.sources.trustedProxies included.
+	// types your own proxies, those in spec.sources.trustedProxies included. With
+	// exposure.proxyProtocol Required, those are let in by themselves.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1

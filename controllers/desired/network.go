@@ -66,7 +66,8 @@ func ingressRule(port int32) *ruleAC {
 }
 
 // senders are the peers that may post webhooks while ranges are enforced. Behind
-// a proxy that is the proxy alone: the receiver sees to the ranges.
+// a proxy that is the proxy alone: the receiver sees to the ranges. So it does for
+// those that speak the PROXY protocol.
 func (b *builder) senders() []*peerAC {
 	np := b.ep.Spec.NetworkPolicy
 	named := peersOf(np.IngressFrom)
@@ -74,6 +75,9 @@ func (b *builder) senders() []*peerAC {
 		return named
 	}
 	ranges := slices.Clone(b.in.Config.Sources.Ranges)
+	if b.in.Config.Sources.ProxyProtocol { // they connect, and say for whom
+		ranges = append(ranges, b.in.Config.Sources.TrustedProxies...)
+	}
 	for _, c := range np.HealthCheckRanges {
 		if p, ok := prefix(c); ok {
 			ranges = append(ranges, p)
@@ -239,7 +243,7 @@ func Enforcer(ep *v1alpha1.WebhookEndpoint) v1alpha1.Enforcer {
 	switch {
 	case ep.Spec.Sources.Mode == v1alpha1.SourceObserve:
 		return v1alpha1.EnforcedByNone
-	case policed(ep) && !proxied(ep):
+	case policed(ep) && !proxied(ep) && ep.Spec.Exposure.ProxyProtocol != v1alpha1.ProxyProtocolRequired:
 		return v1alpha1.EnforcedByNetworkPolicy
 	}
 	return v1alpha1.EnforcedByReceiver

@@ -343,3 +343,26 @@ func TestEnforcer(t *testing.T) {
 		t.Errorf("an endpoint without settings is enforced by %s", got)
 	}
 }
+
+// TestProxyProtocolPeers holds that what says who the client is gets to say it, and
+// that the receiver then is the one that keeps unlisted addresses out.
+func TestProxyProtocolPeers(t *testing.T) {
+	s := shapes["loadbalancer-tls"]
+	ep := endpoint()
+	s.ep(ep)
+	if got := desired.Enforcer(ep); got != v1alpha1.EnforcedByReceiver {
+		t.Errorf("the allowlist is enforced by %s", got)
+	}
+	for protocol, want := range map[v1alpha1.ProxyProtocol]bool{v1alpha1.ProxyProtocolRequired: true, v1alpha1.ProxyProtocolNone: false} {
+		all := build(t, shape{ep: func(ep *v1alpha1.WebhookEndpoint) { s.ep(ep); ep.Spec.Exposure.ProxyProtocol = protocol }})
+		got := false
+		for _, r := range rulesFor(policy(t, all), desired.WebhookPort) {
+			got = got || slices.ContainsFunc(r.From, func(p networkingv1.NetworkPolicyPeer) bool {
+				return p.IPBlock != nil && p.IPBlock.CIDR == "10.20.0.0/24"
+			})
+		}
+		if got != want {
+			t.Errorf("with proxyProtocol %s the trusted proxy is let in: %t", protocol, got)
+		}
+	}
+}
