@@ -35,8 +35,8 @@ func (s *process) webhooks() *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	h := &http.Server{
-		Handler:     s.answerReady(Route(s.o.Receivers)),
-		ConnContext: listen.Context,
+		Handler:     s.limited(s.answerReady(Route(s.o.Receivers))),
+		ConnContext: s.connContext,
 		ReadTimeout: s.o.ReadTimeout, ReadHeaderTimeout: min(headerTimeout, s.o.ReadTimeout), WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,
 		Protocols: &protocols,
@@ -67,8 +67,8 @@ func (s *process) serveWebhooks(h *http.Server) error {
 // order is that of package listen: what is put around o.Webhooks here sees the peers
 // of TCP connections, and Admit sees what their PROXY protocol headers say.
 func (s *process) listener() net.Listener {
-	return listen.Proxy(s.o.Webhooks, listen.ProxyOptions{
-		Expects: s.expectsHeader, Malformed: s.malformedHeader,
+	return listen.Proxy(s.limit, listen.ProxyOptions{
+		Expects: s.expectsHeader, Admit: s.limit.Admit, Malformed: s.malformedHeader,
 	})
 }
 

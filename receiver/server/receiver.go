@@ -69,6 +69,8 @@ type Receiver struct {
 	// proxies are the peers whose connections begin with a PROXY protocol header; nil
 	// if none do.
 	proxies atomic.Pointer[source.Set]
+	// trusted are all trusted proxies.
+	trusted atomic.Pointer[source.Set]
 	appends appendWatch
 	// leaving is set when no more attempts are made.
 	leaving atomic.Bool

@@ -78,7 +78,7 @@ type ServeOptions struct {
 func Serve(ctx context.Context, o ServeOptions) error {
 	o.ReadTimeout = cmp.Or(o.ReadTimeout, readTimeout)
 	s := &process{o: o, started: o.Now(), metrics: newSisterMetrics()}
-	err := s.openTLS()
+	err := errors.Join(s.openTLS(), s.limitConnections())
 	defer s.closeTLS()
 	webhooks := s.webhooks()
 	telemetry, local := s.telemetry(), s.local(s.adminAPI())
@@ -126,6 +126,8 @@ type process struct {
 	// nextLook is when sisters are looked for again during a stop.
 	nextLook time.Time
 
+	// limit bounds the connections of Webhooks.
+	limit *listen.Limit
 	// certificate is nil if webhooks come by plain HTTP; watching is what keeps it.
 	certificate *listen.Certificate
 	stopTLS     context.CancelFunc
