@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/cel-go/cel"
@@ -66,8 +67,8 @@ func Compile(text string) (*Program, error) {
 		return nil, fmt.Errorf("declaring variables: %w", err)
 	}
 	checked, issues := env.Compile(text)
-	if err := issues.Err(); err != nil {
-		return nil, err
+	if issues.Err() != nil {
+		return nil, wrong(issues)
 	}
 	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, ErrNotBool
@@ -80,6 +81,16 @@ func Compile(text string) (*Program, error) {
 		return nil, err
 	}
 	return &Program{program: program}, nil
+}
+
+// wrong puts what is wrong with a text on one line, because it goes into
+// conditions, and into lists with a line for each problem.
+func wrong(issues *cel.Issues) error {
+	var all []string
+	for _, e := range issues.Errors() {
+		all = append(all, fmt.Sprintf("line %d, character %d: %s", e.Location.Line(), e.Location.Column()+1, e.Message))
+	}
+	return errors.New(strings.Join(all, "; "))
 }
 
 // calls returns the first of some functions that an expression calls, or "".

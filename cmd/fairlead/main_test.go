@@ -3,7 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -49,6 +52,7 @@ func TestMain(m *testing.M) {
 //	$SERVER/hang             answers never
 //	$SERVER/sync/PROVIDER/…  answers a hook as a receiver does that has the sample
 //	                         moderator, which masks heck and refuses pills
+//	$SERVER/moderate/HOOK    is that moderator
 //	$SERVER/answer/STATUS/BODY answers with those; BODY is base64 without padding
 //	$SERVER/whoami           says the client's address, and the request's URL
 //	$SERVER/sink             a sink: answers with the status of answer CODE, else 200
@@ -63,6 +67,7 @@ func TestMain(m *testing.M) {
 //	secrets N                waits until it has so many signing secrets
 //	ready                    waits until a receiver's telemetry at $ADMIN says so
 //	$LISTEN, $ADMIN, $ADMIN2 addresses where nothing listens
+//	certificate/             tls.crt and tls.key by the authority in ca.pem
 //	endpoint.yaml            an endpoint for $LISTEN/hooks that delivers to the sink
 func TestScripts(t *testing.T) {
 	samples, err := filepath.Abs("../../config/samples")
@@ -101,6 +106,9 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(e.WorkDir, "endpoint.yaml"), fmt.Appendf(nil, scriptEndpoint, plain.URL+"/sink", signingSecret), 0o600); err != nil {
 				return err
 			}
+			if err := writeCertificate(filepath.Join(e.WorkDir, "certificate"), secure.TLS.Certificates[0]); err != nil {
+				return err
+			}
 			ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
 			if err := os.WriteFile(filepath.Join(e.WorkDir, "ca.pem"), ca, 0o600); err != nil {
 				return err
@@ -110,6 +118,17 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"seen": seen, "answer": setAnswer, "delivered": delivered, "ready": ready,
 			"atleast": atLeast, "dead": counted("fairlead_receiver_dead_letters"), "quarantined": counted("fairlead_receiver_quarantined_requests"), "secrets": secrets},
 	})
+}
+
+// writeCertificate writes what --tls-dir names.
+func writeCertificate(dir string, c tls.Certificate) error {
+	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		return err
+	}
+	crt := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})
+	return errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "tls.crt"), crt, 0o600),
+		os.WriteFile(filepath.Join(dir, "tls.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
 }
 
 // scriptEndpoint keeps what fails verification, and gives a delivery two attempts.

@@ -11,9 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"syscall"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +22,11 @@ import (
 const runHelp = `Run serves the endpoints of manifests on this machine: the very receiver that
 runs in a cluster, without one. Events are on disk before they are answered, and
 go to the sinks that the manifests name, which may be on this machine.
+
+The responders of synchronous hooks are asked as in a cluster, and PROXY protocol
+headers are taken where spec.exposure.proxyProtocol is Required. With --tls-dir DIR
+webhooks are taken over TLS, with DIR/tls.crt and DIR/tls.key, which may be renewed
+while it runs.
 
 The manifests hold WebhookEndpoints, and WebhookProviders and Secrets that these
 need; with --secrets-dir DIR the entries of Secret NAME are the files DIR/NAME/*.
@@ -41,6 +44,14 @@ const runExample = `  # Serve a manifest, and send it an event from a second ter
   fairlead run -f config/samples/stream-chat.yaml
   fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt
 
+  # Have a responder judge messages, as the sample moderator does.
+  go run ./config/samples/moderator --listen 127.0.0.1:9200 --mask heck --refuse pills
+  fairlead run -f config/samples/moderator/local.yaml
+  fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt --hook before-message-send --text "cheap pills"
+
+  # Over TLS.
+  fairlead run -f endpoint.yaml --listen :8443 --tls-dir certificate
+
   # Look at what is queued, at what holds, and at the metrics.
   fairlead queue status
   curl http://127.0.0.1:8081/statusz
@@ -49,6 +60,7 @@ const runExample = `  # Serve a manifest, and send it an event from a second ter
 type runFlags struct {
 	files                               []string
 	listen, admin, data, secrets, level string
+	tls                                 string
 }
 
 func newRun() *cobra.Command {
@@ -71,6 +83,7 @@ func newRun() *cobra.Command {
 	cmd.Flags().StringVar(&f.admin, "admin", "127.0.0.1:8081", "address of /healthz, /readyz, /metrics, /statusz and, on loopback, the admin API")
 	cmd.Flags().StringVar(&f.data, "data-dir", "fairlead-data", "directory of the queues; made if it is missing")
 	cmd.Flags().StringVar(&f.secrets, "secrets-dir", "", "directory with a directory of files for each Secret that the manifests lack")
+	cmd.Flags().StringVar(&f.tls, "tls-dir", "", "directory with tls.crt and tls.key; webhooks are taken over TLS then")
 	cmd.Flags().StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -79,6 +92,9 @@ func (f *runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.W
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
 		return usagef("--log-level is %q; it must be one of debug, info, warn, error", f.level)
+	}
+	if info, err := os.Stat(f.tls); f.tls != "" && (err != nil || !info.IsDir()) {
+		return usagef("--tls-dir is %q; it must be a directory, with tls.crt and tls.key", f.tls)
 	}
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the HTTP client would print to package log what sinks send unasked
 	listen, err := net.Listen("tcp", f.listen)
@@ -92,10 +108,10 @@ func (f *runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.W
 	hurry, stop := hurried()
 	defer stop()
 	return local.Run(ctx, local.Options{
-		Load: f.load(stdin), Watched: f.watched(), SecretsDir: f.secrets, Listen: listen, Admin: admin, DataDir: f.data, Stdout: stdout,
+		Load: f.load(stdin), Watched: f.watched(), SecretsDir: f.secrets, TLSDir: f.tls, Listen: listen, Admin: admin, DataDir: f.data, Stdout: stdout,
 		Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), Version: currentVersion(), Hurry: hurry, Exit: exit,
 		Ready: func(all []manifest.Resolved) {
-			greet(stderr, all, listen.Addr(), admin.Addr(), f.data)
+			(&greeting{all: all, listen: listen.Addr(), admin: admin.Addr(), data: f.data, tls: f.tls != ""}).print(stderr)
 			debug.FreeOSMemory() // checking manifests took far more than serving will
 		},
 	})
@@ -149,26 +165,5 @@ func hurried() (<-chan struct{}, func()) {
 	return hurry, func() {
 		signal.Stop(signals)
 		close(done)
-	}
-}
-
-// greet says what is served, and where.
-func greet(w io.Writer, all []manifest.Resolved, listen, admin net.Addr, data string) {
-	fmt.Fprintf(w, "Serving; queues are in %s. Stop with Ctrl-C.\n", data)
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	for _, e := range all {
-		var sinks []string
-		for _, s := range e.Result.Config.Sinks {
-			sinks = append(sinks, s.Name)
-		}
-		fmt.Fprintf(t, "  %s/%s\t%s\thttp://%s%s\tsinks: %s\n", e.Endpoint.Namespace, e.Endpoint.Name, e.Endpoint.Spec.Provider,
-			listen, e.Result.Config.Path, strings.Join(sinks, ", "))
-	}
-	_ = t.Flush() // standard error is gone if this fails
-	fmt.Fprintf(w, "Telemetry: http://%s/statusz and /metrics\n", admin)
-	for _, e := range all {
-		for _, text := range e.Warnings {
-			fmt.Fprintf(w, "Warning: %s/%s: %s\n", e.Endpoint.Namespace, e.Endpoint.Name, text)
-		}
 	}
 }

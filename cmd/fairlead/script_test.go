@@ -57,6 +57,8 @@ func (s *scriptServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.sink(w, r)
 	case "sync":
 		s.sync(w, r, arg)
+	case "moderate":
+		moderate(w, r, arg)
 	case "answer":
 		answerWith(w, arg)
 	case "whoami":
@@ -81,7 +83,13 @@ func (s *scriptServer) sync(w http.ResponseWriter, r *http.Request, path string)
 		w.WriteHeader(int(p.Spec.Replies.Unauthenticated.Status))
 		return
 	}
-	r.Body, r.URL.Path = io.NopCloser(bytes.NewReader(body)), "/"+hook
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	moderate(w, r, hook)
+}
+
+// moderate is the sample moderator.
+func moderate(w http.ResponseWriter, r *http.Request, hook string) {
+	r.URL.Path = "/" + hook
 	moderation.New(moderation.Rules{Mask: []string{"heck"}, Refuse: []string{"pills"}}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 }
 

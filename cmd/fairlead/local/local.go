@@ -34,6 +34,9 @@ type Options struct {
 	// SecretsDir holds a directory for each Secret that the manifests lack; empty
 	// means that all are in the manifests.
 	SecretsDir string
+	// TLSDir holds tls.crt and tls.key, with which webhooks are taken; empty means
+	// plain HTTP. Renewed files are taken live.
+	TLSDir string
 	// Listen takes webhooks; Admin telemetry and the admin API. Run closes them.
 	Listen, Admin net.Listener
 	// DataDir holds the queues, one directory for each endpoint.
@@ -83,7 +86,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	return server.Serve(ctx, server.ServeOptions{
 		Webhooks: o.Listen, Telemetry: o.Admin, Admin: o.Admin, Receivers: receivers, Gatherer: reg, Logger: o.Logger, Version: o.Version,
-		Now: time.Now, Hurry: o.Hurry, Ready: func() { o.Ready(resolved) },
+		Now: time.Now, TLSDir: o.TLSDir, Registerer: reg, Hurry: o.Hurry, Ready: func() { o.Ready(resolved) },
 	})
 }
 
