@@ -142,7 +142,7 @@ func TestNamespacedGrantsTheSame(t *testing.T) {
 func TestOperatorWrites(t *testing.T) {
 	want := map[string][]string{
 		"rbac/role.yaml#0": {
-			"apps/deployments", "apps/statefulsets", "autoscaling/horizontalpodautoscalers", "configmaps",
+			"apps/deployments", "apps/statefulsets", "autoscaling/horizontalpodautoscalers", "cert-manager.io/certificates", "configmaps",
 			"events.k8s.io/events", "fairlead.dev/webhookendpoints/finalizers", "fairlead.dev/webhookendpoints/status",
 			"gateway.networking.k8s.io/httproutes", "monitoring.coreos.com/podmonitors", "networking.k8s.io/ingresses",
 			"networking.k8s.io/networkpolicies", "policy/poddisruptionbudgets", "serviceaccounts", "services",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,6 +21,10 @@ import (
 // Several endpoints may share a host, each with a path of its own: the longest path
 // wins, with every kind of route. Two of them must not have the same URL, not even
 // one's own and that of the other's hook, or requests would go to either.
+
+// conflictLook is how often it is looked whether a conflict is over that ended
+// without a change of either endpoint: a WebhookProvider has lost a hook.
+const conflictLook = 5 * time.Minute
 
 // byHost indexes endpoints by their public host.
 func byHost(o client.Object) []string {
@@ -49,7 +54,7 @@ func (r *Reconciler) conflict(ctx context.Context, ep *v1alpha1.WebhookEndpoint)
 	if err != nil {
 		return nil, err
 	}
-	return &waiting{reason: v1alpha1.ReasonHostConflict, stalled: true,
+	return &waiting{reason: v1alpha1.ReasonHostConflict, stalled: true, retry: conflictLook,
 		message: fmt.Sprintf("WebhookEndpoint %q in namespace %q is older and has %s too; choose another spec.exposure.path or host. Until then no route of this endpoint leads there",
 			first.Name, first.Namespace, strings.TrimSuffix(shared, "/"))}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,7 +34,9 @@ func ingressOf(ep *v1alpha1.WebhookEndpoint) *networkingv1.Ingress {
 // URL the later has no route and says so, and that it comes when the older goes.
 func TestHostConflict(t *testing.T) {
 	start(t)
-	ns, other := namespace(t), namespace(t)
+	namespaces := []string{namespace(t), namespace(t)}
+	slices.Sort(namespaces) // of two endpoints made in one second, the one in the first is the older
+	ns, other := namespaces[0], namespaces[1]
 	host := ns + ".example.com"
 	first := routed(ns, "a", host, "/chat")
 	create(t, first)

@@ -314,7 +314,8 @@ func ofPod(_ context.Context, o client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
 }
 
-// usersOf returns the endpoints of a provider.
+// usersOf returns the endpoints of a provider, and those that have a URL of theirs
+// now: it may have got a hook.
 func (r *Reconciler) usersOf(ctx context.Context, o client.Object) []reconcile.Request {
 	var list v1alpha1.WebhookEndpointList
 	if err := r.client.List(ctx, &list, client.MatchingFields{endpointProviderIndex: o.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
@@ -324,6 +325,7 @@ func (r *Reconciler) usersOf(ctx context.Context, o client.Object) []reconcile.R
 	var out []reconcile.Request
 	for i := range list.Items {
 		out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		out = append(out, r.neighbours(ctx, &list.Items[i])...)
 	}
 	return out
 }
