@@ -52,9 +52,10 @@ func shownMetrics(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	servertest.Until(t, "a delivery and a dead letter", func() bool {
+	ask(t, client, servertest.Request(t, r.url+"/before-message-send", "m", servertest.OldSecret, beforeSend))
+	servertest.Until(t, "a delivery, a dead letter and the copy", func() bool {
 		s := r.receiver.Status().Sinks
-		return s[0].LastSuccess != nil && s[1].DeadLetters > 0
+		return s[0].LastSuccess != nil && s[1].DeadLetters > 2
 	})
 	if resp, err = client.Get(r.url + "?check=abc"); err != nil {
 		t.Fatal(err)
@@ -77,7 +78,12 @@ func everything(t *testing.T, url string) *v1alpha1.Config {
 		c.Challenges = []v1alpha1.Challenge{{Name: "probe", Method: "GET", Answer: v1alpha1.Reply{Status: 200}}}
 		dead := servertest.HTTPSink("dead", "http://127.0.0.1:1")
 		dead.Delivery.MaxAttempts = 1
-		c.Sinks = append(c.Sinks, dead)
+		dead.Hooks = []string{"push", "before-message-send"}
+		picky := servertest.HTTPSink("picky", url)
+		picky.Filter = "data.nothing == 1"
+		c.Sinks = append(c.Sinks, dead, picky)
+		c.Responders = []v1alpha1.Responder{responder("before-message-send", "picky", url, "Allow"), responder("before-message-send", "moderator", url, "Allow")}
+		c.Responders[0].Filter = picky.Filter
 	})
 }
 
