@@ -36,6 +36,8 @@ type fleet struct {
 	// through is where others reach an address.
 	through func(slot int) string
 	ended   []*pod
+	// flags are those of all receivers, besides the usual.
+	flags []string
 }
 
 // slots is how many addresses a fleet has.
@@ -86,7 +88,8 @@ func (f *fleet) startAt(p *pod) *pod {
 	}
 	p.dir, p.message = filepath.Join(f.dir, p.name), filepath.Join(f.dir, p.name+".message")
 	f.slots[p.slot] = p.name
-	p.child = spawn(f.t, f.dir, "--data-dir", p.dir, "--internal-listen", f.hosts(p.slot), "--peers", strings.Join(peers, ","), "--termination-message", p.message)
+	p.child = spawn(f.t, f.dir, append([]string{"--data-dir", p.dir, "--internal-listen", f.hosts(p.slot), "--peers", strings.Join(peers, ","),
+		"--termination-message", p.message}, f.flags...)...)
 	return p
 }
 

@@ -34,7 +34,9 @@ const (
 	delay = 400 * time.Millisecond
 )
 
-func newRollout(t *testing.T, number int, provider string) *rollout {
+// newRollout makes an endpoint whose receivers are there already. If it is secure, the
+// provider speaks HTTP/2 over TLS, and else HTTP/1.1 without.
+func newRollout(t *testing.T, number int, provider string, secure bool) *rollout {
 	r := &rollout{balancer: servertest.NewBalancer(t), leave: map[*pod]func(){}}
 	answer := func(w http.ResponseWriter, _ *http.Request) bool {
 		if r.down.Load() {
@@ -42,7 +44,7 @@ func newRollout(t *testing.T, number int, provider string) *rollout {
 		}
 		return !r.down.Load()
 	}
-	call := servertest.Stream(t)
+	call, scheme, client := servertest.Stream(t), "http://", servertest.NewClient(t)
 	r.sink = servertest.NewSinkhole(t, answer)
 	if provider == "social-plus" {
 		r.sink, call = servertest.NewSocialSinkhole(t, answer), servertest.Social(t)
@@ -50,9 +52,14 @@ func newRollout(t *testing.T, number int, provider string) *rollout {
 	r.fleet = newFleet(t, number, servertest.ConfigOf(t, provider, r.sink.URL, func(c *v1alpha1.Config) {
 		c.Drain.Delay.Duration, c.Drain.Grace.Duration = delay, 500*time.Millisecond
 	}))
+	if secure {
+		dir, pair := servertest.NewMount(t), servertest.NewCertificate(t, time.Now().Add(time.Hour))
+		dir.Set(pair.Files())
+		r.flags, scheme, client = []string{"--tls-dir", dir.Dir}, "https://", servertest.NewTLSClient(t, true, pair)
+	}
 	r.add()
 	r.add()
-	r.prober = servertest.NewProber(t, "http://"+r.balancer.Addr+"/hooks", provider+"-", 20*time.Millisecond, call)
+	r.prober = servertest.NewProber(t, client, scheme+r.balancer.Addr+"/hooks", provider+"-", 20*time.Millisecond, call)
 	return r
 }
 
@@ -104,11 +111,11 @@ func (r *rollout) end() {
 }
 
 // TestRollingRestarts replaces the receivers of two endpoints one by one, while
-// Stream and social.plus send one event every 10 ms between them. Every request is
+// Stream and social.plus, the latter over TLS, send one event every 10 ms between them. Every request is
 // answered, and every event that was answered 200 is delivered: by the receiver
 // that took it, or by a sister that it was handed over to.
 func TestRollingRestarts(t *testing.T) {
-	endpoints := []*rollout{newRollout(t, 1, "stream-chat"), newRollout(t, 2, "social-plus")}
+	endpoints := []*rollout{newRollout(t, 1, "stream-chat", false), newRollout(t, 2, "social-plus", true)}
 	for i := range restarts {
 		var all sync.WaitGroup
 		for _, r := range endpoints {

@@ -100,6 +100,10 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 
 // Register adds the metrics to a registry.
 func (m *Metrics) Register(r prometheus.Registerer) error {
+	// All are shown from the start: an alert on an increase needs a first value.
+	for _, reason := range source.Reasons() {
+		m.unknown.WithLabelValues(string(reason))
+	}
 	if err := m.floods.register(r); err != nil {
 		return err
 	}

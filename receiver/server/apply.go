@@ -10,6 +10,7 @@ import (
 	api "github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/receiver/filter"
 	"github.com/fairlead-dev/fairlead/receiver/reload"
+	"github.com/fairlead-dev/fairlead/receiver/source"
 	"github.com/fairlead-dev/fairlead/receiver/verify"
 )
 

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
+	"github.com/fairlead-dev/fairlead/receiver/server"
 	"github.com/fairlead-dev/fairlead/receiver/server/servertest"
 )
 
@@ -40,8 +42,15 @@ func TestMetricsListing(t *testing.T) {
 // metric's kind and labels.
 func shownMetrics(t *testing.T) map[string]string {
 	sink := servertest.NewSinkhole(t, nil)
-	r := startWith(t, t.TempDir(), everything(t, sink.URL), servertest.Secrets(servertest.OldSecret), withSisters(servertest.Listen(t)))
-	client := servertest.NewClient(t)
+	pair, dir := servertest.NewCertificate(t, time.Now().Add(time.Hour)), servertest.NewMount(t)
+	dir.Set(pair.Files())
+	sisters := withSisters(servertest.Listen(t))
+	r := startWith(t, t.TempDir(), everything(t, sink.URL), servertest.Secrets(servertest.OldSecret), func(o *server.ServeOptions) {
+		sisters(o)
+		o.TLSDir = dir.Dir
+	})
+	client := servertest.NewTLSClient(t, false, pair)
+	r.url = strings.Replace(r.url, "http:", "https:", 1)
 	for _, body := range []string{`{"type":"a"}`, `{"type":"b"}`, `{"message":{},"user":{},"channel":{}}`} {
 		servertest.Post(t, client, r.url, "same", servertest.OldSecret, body)
 	}

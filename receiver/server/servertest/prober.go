@@ -80,8 +80,8 @@ type Prober struct {
 }
 
 // NewProber starts a Prober of url. Ids begin with prefix.
-func NewProber(t testing.TB, url, prefix string, every time.Duration, call Caller) *Prober {
-	p := &Prober{t: t, url: url, call: call, client: NewClient(t), prefix: prefix, answered: map[string]bool{}, others: map[string]string{}}
+func NewProber(t testing.TB, client *http.Client, url, prefix string, every time.Duration, call Caller) *Prober {
+	p := &Prober{t: t, url: url, call: call, client: client, prefix: prefix, answered: map[string]bool{}, others: map[string]string{}}
 	var ctx context.Context
 	ctx, p.stop = context.WithCancel(context.Background())
 	p.working.Go(func() {
