@@ -66,6 +66,7 @@ func TestMain(m *testing.M) {
 //	dead N, quarantined N    waits until the receiver at $ADMIN has so many
 //	secrets N                waits until it has so many signing secrets
 //	ready                    waits until a receiver's telemetry at $ADMIN says so
+//	$SAMPLES, $README        config/samples and the README of the project
 //	$LISTEN, $ADMIN, $ADMIN2 addresses where nothing listens
 //	certificate/             tls.crt and tls.key by the authority in ca.pem
 //	endpoint.yaml            an endpoint for $LISTEN/hooks that delivers to the sink
@@ -96,6 +97,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("SERVER", plain.URL)
 			e.Setenv("TLSSERVER", secure.URL)
 			e.Setenv("SAMPLES", samples)
+			e.Setenv("README", filepath.Join(samples, "../../README.md"))
 			// A program that is built with the race detector would sleep for a second
 			// before it ends.
 			e.Setenv("GORACE", cmp.Or(os.Getenv("GORACE"), "atexit_sleep_ms=20"))
