@@ -34,6 +34,18 @@ func Usable(p *v1alpha1.WebhookProvider) error {
 	return errors.Join(taken, Check(p))
 }
 
+// AllOf lists the errors of type E among those that were joined in err, in their
+// order.
+func AllOf[E error](err error) []E {
+	var all []E
+	for _, e := range Flatten(err) {
+		if one, ok := errors.AsType[E](e); ok {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
 // Flatten lists the errors that were joined in err, in their order: err alone if
 // none were, and nothing for nil.
 func Flatten(err error) []error {

@@ -44,16 +44,7 @@ type Problem struct {
 func (p *Problem) Error() string { return p.Field + ": " + p.Message }
 
 // Problems lists the Problems in an error of Resolve, in their order.
-func Problems(err error) []*Problem {
-	var all []*Problem
-	for _, e := range provider.Flatten(err) {
-		var p *Problem
-		if errors.As(e, &p) {
-			all = append(all, p)
-		}
-	}
-	return all
-}
+func Problems(err error) []*Problem { return provider.AllOf[*Problem](err) }
 
 // Resolve returns what ep comes to with profile p at the time now. Both have
 // passed their CRD's schema and hold its defaults; p has passed provider.Check.

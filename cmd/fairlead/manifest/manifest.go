@@ -61,16 +61,7 @@ func (p *Problem) Error() string {
 }
 
 // Problems lists the Problems in an error of this package, in their order.
-func Problems(err error) []*Problem {
-	var all []*Problem
-	for _, e := range provider.Flatten(err) {
-		var p *Problem
-		if errors.As(e, &p) {
-			all = append(all, p)
-		}
-	}
-	return all
-}
+func Problems(err error) []*Problem { return provider.AllOf[*Problem](err) }
 
 // Load reads the objects in files, in directories (their *.yaml, *.yml and
 // *.json, no deeper) and, for "-", in stdin. The error joins a Problem for
