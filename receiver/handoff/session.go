@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"maps"
 	"sync"
 	"time"
 )
@@ -54,11 +55,7 @@ func (s *sessions) fresh(nonce []byte) Reason {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	for n, until := range s.nonces {
-		if now.After(until) {
-			delete(s.nonces, n)
-		}
-	}
+	maps.DeleteFunc(s.nonces, func(_ [nonceSize]byte, until time.Time) bool { return now.After(until) })
 	n := [nonceSize]byte(nonce)
 	if _, seen := s.nonces[n]; seen {
 		return Repeated
@@ -76,11 +73,7 @@ func (s *sessions) open(k, senderNonce, ownNonce []byte) (*session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	for id, one := range s.all {
-		if one.expired(now) {
-			delete(s.all, id)
-		}
-	}
+	maps.DeleteFunc(s.all, func(_ [sessionSize]byte, one *session) bool { return one.expired(now) })
 	if len(s.all) >= maxSessions {
 		return nil, nil
 	}
