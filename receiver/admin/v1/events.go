@@ -125,7 +125,7 @@ func (c *call) replayName(name string) (string, error) {
 		_, _ = rand.Read(b[:]) // it never fails
 		return c.o.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(b[:]), nil
 	}
-	if len(name) > event.MaxReplay || !IsReplayName(name) {
+	if !IsReplayName(name) {
 		return "", badRequest("replay is not a name of at most %d letters, digits, dots, dashes and underscores", event.MaxReplay)
 	}
 	return name, nil

@@ -1,6 +1,7 @@
 package v1
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -24,7 +25,7 @@ func (c *call) quarantine() (any, error) {
 	p := c.pager()
 	after, err := sequenceCursor(quarantineCursor, c.q.text("cursor"))
 	if err != nil || c.q.err != nil {
-		return nil, firstOf(c.q.err, err)
+		return nil, cmp.Or(c.q.err, err)
 	}
 	out := QuarantinePage{Items: []Quarantined{}}
 	err = c.ep.Store.Quarantined(after, func(q *queue.Quarantined) bool {
@@ -38,15 +39,6 @@ func (c *call) quarantine() (any, error) {
 		return true
 	})
 	return out, err
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (c *call) wireQuarantined(q *queue.Quarantined, full bool) Quarantined {
