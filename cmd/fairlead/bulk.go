@@ -73,6 +73,24 @@ func (b *bulk) print(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
+// replayed notes the name of the replay that a batch was, so that the next batches
+// belong to it too.
+func (b *bulk) replayed(done *v1.Replayed, err error) (missing int, _ error) {
+	if err != nil {
+		return 0, err
+	}
+	b.name = done.Replay
+	return done.Missing, nil
+}
+
+// confirm refuses to do it with n items that flags chose, unless that is meant.
+func (b *bulk) confirm(n int, yes bool) error {
+	if n > 1 && !yes {
+		return usagef("%s match; add --yes if all of them are to be %s, or --dry-run to list them", plural(n, b.noun), b.done)
+	}
+	return nil
+}
+
 func checkReplay(rate int, name string) error {
 	switch {
 	case rate < 0 || rate > maxRate:

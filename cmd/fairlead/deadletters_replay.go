@@ -67,12 +67,7 @@ func (f *lettersBulk) replay(cmd *cobra.Command, r *receivers, names []string) e
 	}
 	b := &bulk{done: "replayed", noun: "dead letter", rate: f.rate, name: f.name}
 	return f.run(cmd, r, names, b, func(ctx context.Context, to *admin.Client, ids []string) (int, error) {
-		done, err := to.ReplayDeadLetters(ctx, ids, b.name)
-		if err != nil {
-			return 0, err
-		}
-		b.name = done.Replay // the next batches belong to it too
-		return done.Missing, nil
+		return b.replayed(to.ReplayDeadLetters(ctx, ids, b.name))
 	})
 }
 
@@ -96,8 +91,8 @@ func (f *lettersBulk) run(cmd *cobra.Command, r *receivers, names []string, b *b
 	for _, some := range ids {
 		n += len(some)
 	}
-	if len(names) == 0 && n > 1 && !f.yes {
-		return usagef("%s match; add --yes if all of them are to be %s, or --dry-run to list them", plural(n, b.noun), b.done)
+	if err := b.confirm(n, f.yes || len(names) > 0); err != nil {
+		return err
 	}
 	err = each(cmd.Context(), all, func(to *admin.Client) error {
 		_, err := runBulk(cmd, b, ids[to], func(ctx context.Context, batch []string) (int, error) { return do(ctx, to, batch) })

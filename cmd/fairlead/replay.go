@@ -137,10 +137,10 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if n > 1 && !f.yes {
-		return usagef("%s match; add --yes if all of them are to be replayed, or --dry-run to list them", plural(n, "event"))
-	}
 	b, goOn := &bulk{done: "replayed", noun: "event", rate: f.rate, name: f.name}, ""
+	if err := b.confirm(n, f.yes); err != nil {
+		return err
+	}
 	err = each(cmd.Context(), all, func(to *admin.Client) error {
 		done, err := runBulk(cmd, b, chosen[to], f.replay(to, b))
 		if err != nil {
@@ -154,12 +154,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 // replay returns what replays a batch.
 func (f *replayFlags) replay(to *admin.Client, b *bulk) func(context.Context, []v1.EventReplay) (int, error) {
 	return func(ctx context.Context, batch []v1.EventReplay) (int, error) {
-		done, err := to.ReplayEvents(ctx, batch, b.name)
-		if err != nil {
-			return 0, err
-		}
-		b.name = done.Replay // the next batches belong to it too
-		return done.Missing, nil
+		return b.replayed(to.ReplayEvents(ctx, batch, b.name))
 	}
 }
 
