@@ -233,10 +233,7 @@ func (s *sink) load(l *lease, raw []byte) error {
 
 // take returns the item of a delivery that is leased, or nil. The caller holds mu.
 func (s *sink) take(d *queue.Delivery) *item {
-	it := s.holes[d.Sequence]
-	if it == nil {
-		it = s.retries[d.Sequence]
-	}
+	it := s.begun(d.Sequence)
 	if it == nil || it.held != d || s.closed {
 		return nil
 	}

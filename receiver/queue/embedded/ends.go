@@ -74,10 +74,7 @@ func (s *sink) beginBefore(seq uint64) {
 // waiting returns a delivery in memory that is neither leased nor ended, or nil.
 // The caller holds mu.
 func (s *sink) waiting(seq uint64) *item {
-	it := s.holes[seq]
-	if it == nil {
-		it = s.retries[seq]
-	}
+	it := s.begun(seq)
 	if i, found := slices.BinarySearchFunc(s.ready, seq, bySequence); it == nil && found {
 		it = s.ready[i]
 	}

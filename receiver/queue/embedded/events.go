@@ -26,10 +26,8 @@ func (q *Queue) Events(after uint64, since, until time.Time, f func(*queue.Store
 		if err := q.read(p.fill); err != nil {
 			return fmt.Errorf("reading events: %w", err)
 		}
-		for _, e := range p.found {
-			if !f(e) {
-				return nil
-			}
+		if !p.give(f) {
+			return nil
 		}
 	}
 	return nil
@@ -37,22 +35,18 @@ func (q *Queue) Events(after uint64, since, until time.Time, f func(*queue.Store
 
 // eventPage is some of the events that somebody asked for.
 type eventPage struct {
+	page[*queue.StoredEvent]
 	q            *Queue
 	next         uint64 // the first sequence that was not looked at
 	since, until int64
 	done         bool // there are no more
-
-	found []*queue.StoredEvent
-	size  int
-	names map[uint32]string
+	names        map[uint32]string
 }
-
-func (p *eventPage) full() bool { return len(p.found) >= pageItems || p.size >= pageBytes }
 
 // fill reads the next page. It goes by the stored chunks, so that it neither reads
 // those that hold nothing of that time, nor walks over what was deleted.
 func (p *eventPage) fill() error {
-	p.found, p.size, p.names = nil, 0, p.q.sinkNames()
+	p.names = p.q.sinkNames()
 	it, err := p.q.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindChunk}, UpperBound: []byte{kindChunk + 1}})
 	if err != nil {
 		return err
@@ -113,11 +107,11 @@ func (p *eventPage) left(c *chunk, last uint64) error {
 		if p.full() {
 			return nil
 		}
-		raw, err := p.q.get(appendEventKey(nil, seq))
-		if err != nil && !pebble.IsCorruptionError(err) {
+		raw, err := p.q.intact(seq)
+		if err != nil {
 			return err
 		}
-		if err == nil && raw != nil {
+		if raw != nil {
 			p.consider(seq, raw)
 		}
 		p.next = seq + 1
@@ -142,19 +136,7 @@ func (p *eventPage) consider(seq uint64, raw []byte) {
 			stored.Sinks = append(stored.Sinks, name)
 		}
 	})
-	p.found = append(p.found, stored)
-	p.size += len(raw)
-}
-
-// each calls f with the list's sinks and the attempts made for each.
-func (t targets) each(f func(ordinal uint32, attempts int)) {
-	p := parser{b: t.list}
-	for len(p.b) > 0 {
-		ordinal, attempts := p.target(t.plain)
-		if p.err == nil {
-			f(uint32(ordinal), attempts)
-		}
-	}
+	p.add(stored, len(raw))
 }
 
 // sinkNames maps ordinals to names.

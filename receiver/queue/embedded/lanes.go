@@ -3,7 +3,6 @@ package embedded
 import (
 	"cmp"
 	"container/heap"
-	"maps"
 	"slices"
 )
 
@@ -125,8 +124,7 @@ func (s *sink) setOrdered(ordered bool) {
 // wait. The caller holds mu.
 func (s *sink) openLanes() {
 	s.lanes = make(map[uint64]*lane)
-	begun := slices.AppendSeq(slices.Collect(maps.Values(s.holes)), maps.Values(s.retries))
-	slices.SortFunc(begun, func(a, b *item) int { return cmp.Compare(a.seq, b.seq) })
+	begun := slices.SortedFunc(s.allBegun, func(a, b *item) int { return cmp.Compare(a.seq, b.seq) })
 	leased := func(it *item) bool { return it.held != nil }
 	for _, it := range begun {
 		if leased(it) && it.lane != 0 {

@@ -14,13 +14,6 @@ import (
 
 var _ queue.DeadLetters = (*Queue)(nil)
 
-// Bounds of a page: of what is read before somebody's function is called with it,
-// which may call the queue.
-const (
-	pageItems = 64
-	pageBytes = 1 << 20
-)
-
 // letterKey names a dead letter.
 type letterKey struct {
 	ordinal uint32
@@ -51,23 +44,21 @@ func (q *Queue) DeadLetters(after queue.DeadLetterID, f func(*queue.DeadLetter) 
 // lettersOf calls f with a sink's dead letters, and reports whether f wants more.
 func (q *Queue) lettersOf(s *sink, behind uint64, f func(*queue.DeadLetter) bool) (more bool, err error) {
 	for {
-		page, err := q.letterPage(s, behind)
+		p, err := q.letterPage(s, behind)
 		if err != nil {
 			return false, fmt.Errorf("reading dead letters of %q: %w", s.name, err)
 		}
-		if len(page) == 0 {
+		if len(p.found) == 0 {
 			return true, nil
 		}
-		for _, l := range page {
-			if !f(l) {
-				return false, nil
-			}
-			behind = l.Sequence
+		behind = p.found[len(p.found)-1].Sequence
+		if !p.give(f) {
+			return false, nil
 		}
 	}
 }
 
-func (q *Queue) letterPage(s *sink, behind uint64) (page []*queue.DeadLetter, err error) {
+func (q *Queue) letterPage(s *sink, behind uint64) (p page[*queue.DeadLetter], err error) {
 	err = q.read(func() error {
 		it, err := q.db.NewIter(&pebble.IterOptions{
 			LowerBound: appendPairKey(nil, kindDead, s.ordinal, behind+1),
@@ -76,16 +67,13 @@ func (q *Queue) letterPage(s *sink, behind uint64) (page []*queue.DeadLetter, er
 		if err != nil {
 			return err
 		}
-		size := int64(0)
-		for ok := it.First(); ok && len(page) < pageItems && size < pageBytes; ok = it.Next() {
+		for ok := it.First(); ok && !p.full(); ok = it.Next() {
 			raw, err := it.ValueAndErr()
-			l := readLetter(s.name, lastSequence(it.Key()), raw, err)
-			page = append(page, l)
-			size += l.Size
+			p.add(readLetter(s.name, lastSequence(it.Key()), raw, err), len(raw))
 		}
 		return it.Close()
 	})
-	return page, err
+	return p, err
 }
 
 // readLetter reads a dead letter. One that cannot be read is there all the same,

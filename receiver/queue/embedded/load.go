@@ -218,6 +218,16 @@ func (q *Queue) get(key []byte) ([]byte, error) {
 	return append(make([]byte, 0, len(v)), v...), nil
 }
 
+// intact returns a copy of the record of an event; nil if it is not there, or if its
+// place on the disk is damaged.
+func (q *Queue) intact(seq uint64) ([]byte, error) {
+	raw, err := q.get(appendEventKey(nil, seq))
+	if pebble.IsCorruptionError(err) {
+		return nil, nil
+	}
+	return raw, err
+}
+
 // scan calls f with every key that begins with prefix, in order. f must not keep
 // what it is given.
 func (q *Queue) scan(prefix []byte, f func(key, value []byte) error) error {

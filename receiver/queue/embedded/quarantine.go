@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -49,15 +50,7 @@ type isolated struct {
 	size int64
 }
 
-func isolatedBefore(i isolated, seq uint64) int {
-	switch {
-	case i.seq < seq:
-		return -1
-	case i.seq > seq:
-		return 1
-	}
-	return 0
-}
+func isolatedBefore(i isolated, seq uint64) int { return cmp.Compare(i.seq, seq) }
 
 // isolationBounds are limits with a bound for everything but age.
 func isolationBounds(l queue.QuarantineLimits) queue.QuarantineLimits {

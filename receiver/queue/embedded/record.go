@@ -143,6 +143,17 @@ func (t targets) has(o uint32) bool {
 	return ok
 }
 
+// each calls f with the list's sinks and the attempts made for each.
+func (t targets) each(f func(ordinal uint32, attempts int)) {
+	p := parser{b: t.list}
+	for len(p.b) > 0 {
+		ordinal, attempts := p.target(t.plain)
+		if p.err == nil {
+			f(uint32(ordinal), attempts)
+		}
+	}
+}
+
 // target reads one of a record's sinks.
 func (p *parser) target(plain bool) (ordinal uint64, attempts int) {
 	ordinal = p.uvarint(math.MaxUint32)

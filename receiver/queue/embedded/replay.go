@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/fairlead-dev/fairlead/receiver/event"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
 )
@@ -202,14 +200,12 @@ func (q *Queue) stored(seq uint64) (e *event.Event, err error) {
 		return nil, nil
 	}
 	err = q.read(func() error {
-		raw, err := q.get(appendEventKey(nil, seq))
-		if err != nil && !pebble.IsCorruptionError(err) {
+		raw, err := q.intact(seq)
+		if err != nil || raw == nil {
 			return err
 		}
-		if err == nil && raw != nil {
-			if e, err = decodeRecord(raw); err != nil {
-				e = nil // like one that is gone
-			}
+		if e, err = decodeRecord(raw); err != nil {
+			e = nil // like one that is gone
 		}
 		return nil
 	})

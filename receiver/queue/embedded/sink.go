@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 	"sync"
@@ -147,10 +148,28 @@ func (s *sink) restoreRetry(seq uint64, r retry) {
 // countFresh works out what is queued at read and behind it.
 func (s *sink) countFresh() {
 	s.fresh = s.ledger.queued()
+	for it := range s.allBegun {
+		s.fresh.n--
+		s.fresh.bytes -= it.size
+	}
+}
+
+// begun returns a delivery that is among the holes or the retries, or nil. The
+// caller holds mu.
+func (s *sink) begun(seq uint64) *item {
+	if it := s.holes[seq]; it != nil {
+		return it
+	}
+	return s.retries[seq]
+}
+
+// allBegun calls yield with all of those, in any order. The caller holds mu.
+func (s *sink) allBegun(yield func(*item) bool) {
 	for _, m := range []map[uint64]*item{s.holes, s.retries} {
 		for _, it := range m {
-			s.fresh.n--
-			s.fresh.bytes -= it.size
+			if !yield(it) {
+				return
+			}
 		}
 	}
 }
@@ -240,22 +259,14 @@ func (s *sink) unfinished(seq uint64) bool {
 	if !s.active {
 		return false
 	}
-	if seq >= s.read || s.holes[seq] != nil || s.retries[seq] != nil {
+	if seq >= s.read || s.begun(seq) != nil {
 		return true
 	}
 	_, found := slices.BinarySearchFunc(s.ready, seq, bySequence)
 	return found
 }
 
-func bySequence(it *item, seq uint64) int {
-	switch {
-	case it.seq < seq:
-		return -1
-	case it.seq > seq:
-		return 1
-	}
-	return 0
-}
+func bySequence(it *item, seq uint64) int { return cmp.Compare(it.seq, seq) }
 
 // snapshot returns what is to be written of the sink: what its consumers did, and
 // the state that results from just that. ok is false if nothing is.
@@ -315,6 +326,7 @@ func (s *sink) stats() queue.SinkStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	queued := s.ledger.queued()
+	oldest, retrying := s.survey()
 	return queue.SinkStats{
 		Accepted:           s.ledger.accepted.n,
 		Delivered:          s.ledger.delivered.n,
@@ -325,7 +337,7 @@ func (s *sink) stats() queue.SinkStats {
 		Replayed:           s.ledger.replayed.n,
 		Received:           s.ledger.received.n,
 		QueuedBytes:        queued.bytes,
-		Retrying:           s.retrying(),
+		Retrying:           retrying,
 		DeadLetters:        s.kept.n,
 		DeadLetterBytes:    s.kept.bytes,
 		DeadLettersDropped: s.letters.dropped,
@@ -333,20 +345,9 @@ func (s *sink) stats() queue.SinkStats {
 		DeadLettersReplayed:   s.letters.replayed,
 		DeadLettersHandedOver: s.letters.handedOver,
 
-		OldestQueued: s.oldest(),
+		OldestQueued: oldest,
 		Removed:      !s.active,
 	}
-}
-
-// retrying counts the deliveries that have failed at least once. The caller holds
-// mu.
-func (s *sink) retrying() (n int64) {
-	for _, it := range s.retries {
-		if it.attempts > 0 {
-			n++
-		}
-	}
-	return n
 }
 
 // unread reports whether there are deliveries and none was read ahead.
@@ -356,24 +357,26 @@ func (s *sink) unread() bool {
 	return s.active && !s.closed && len(s.ready) == 0 && s.fresh.n > 0 && len(s.holes)+len(s.retries) == 0
 }
 
-// oldest is when the oldest queued event came. The caller holds mu.
-func (s *sink) oldest() time.Time {
+// survey returns when the oldest queued event came, and how many deliveries have
+// failed at least once. The caller holds mu.
+func (s *sink) survey() (oldest time.Time, retrying int64) {
 	var first *item
 	consider := func(it *item) {
 		if first == nil || it.seq < first.seq {
 			first = it
 		}
 	}
-	for _, m := range []map[uint64]*item{s.holes, s.retries} {
-		for _, it := range m {
-			consider(it)
+	for it := range s.allBegun {
+		consider(it)
+		if it.failed && it.attempts > 0 {
+			retrying++
 		}
 	}
 	if len(s.ready) > 0 {
 		consider(s.ready[0])
 	}
-	if first == nil {
-		return time.Time{}
+	if first != nil {
+		oldest = instant(first.received)
 	}
-	return instant(first.received)
+	return oldest, retrying
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/fairlead-dev/fairlead/receiver/queue"
 )
 
@@ -80,10 +78,8 @@ func (s *sink) appendWaiting(list []uint64) []uint64 {
 			list = append(list, it.seq)
 		}
 	}
-	for _, m := range []map[uint64]*item{s.holes, s.retries} {
-		for _, it := range m {
-			add(it)
-		}
+	for it := range s.allBegun {
+		add(it)
 	}
 	for _, it := range s.ready {
 		add(it)
@@ -93,33 +89,18 @@ func (s *sink) appendWaiting(list []uint64) []uint64 {
 
 // transferPage is some of the events with deliveries that wait.
 type transferPage struct {
-	q     *Queue
-	found []*queue.Transfer
-	size  int
-}
-
-func (p *transferPage) full() bool { return len(p.found) >= pageItems || p.size >= pageBytes }
-
-// give calls f with what was found, and reports whether f wants more.
-func (p *transferPage) give(f func(*queue.Transfer) bool) bool {
-	found := p.found
-	p.found, p.size = nil, 0
-	for _, t := range found {
-		if !f(t) {
-			return false
-		}
-	}
-	return true
+	page[*queue.Transfer]
+	q *Queue
 }
 
 // some reads the first events of a list, and returns the others.
 func (p *transferPage) some(seqs []uint64) (rest []uint64, err error) {
 	for len(seqs) > 0 && !p.full() {
-		raw, err := p.q.get(appendEventKey(nil, seqs[0]))
-		if err != nil && !pebble.IsCorruptionError(err) {
+		raw, err := p.q.intact(seqs[0])
+		if err != nil {
 			return seqs, err
 		}
-		if err == nil && raw != nil {
+		if raw != nil {
 			p.consider(seqs[0], raw)
 		}
 		seqs = seqs[1:]
@@ -167,7 +148,7 @@ func (p *transferPage) consider(seq uint64, raw []byte) {
 		return
 	}
 	if t.Event, err = decodeRecord(raw); err == nil {
-		p.found, p.size = append(p.found, t), p.size+len(raw)
+		p.add(t, len(raw))
 	}
 }
 

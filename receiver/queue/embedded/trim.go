@@ -152,11 +152,9 @@ func (q *Queue) trimChunk(b *pebble.Batch, c *chunk, passed bool) error {
 func (s *sink) collect(c *chunk) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, m := range []map[uint64]*item{s.holes, s.retries} {
-		for seq, it := range m {
-			if seq >= c.first && seq <= c.last {
-				c.keep(seq, it.size)
-			}
+	for it := range s.allBegun {
+		if it.seq >= c.first && it.seq <= c.last {
+			c.keep(it.seq, it.size)
 		}
 	}
 	i, _ := slices.BinarySearchFunc(s.ready, c.first, bySequence)
