@@ -3,6 +3,7 @@ package intake
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"path"
 	"slices"
@@ -173,4 +174,33 @@ func (ep *endpoint) keepLimits(old *endpoint) {
 // allows spends one request of the client address's allowance.
 func (ep *endpoint) allows(addr netip.Addr, now time.Time) bool {
 	return ep.perSource == nil || ep.perSource.allow(addr, now)
+}
+
+// ignored returns the name of the rule that says to drop the request, or "".
+func (ep *endpoint) ignored(h http.Header) string {
+	for i := range ep.ignore {
+		r := &ep.ignore[i]
+		if hasAll(h, r.present) && hasNone(h, r.absent) {
+			return r.name
+		}
+	}
+	return ""
+}
+
+func hasAll(h http.Header, names []string) bool {
+	for _, n := range names {
+		if len(h[n]) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func hasNone(h http.Header, names []string) bool {
+	for _, n := range names {
+		if len(h[n]) > 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -364,35 +364,6 @@ func (q *request) classify(doc *document, body []byte) (*event.Event, queue.Dedu
 	return e, d, nil
 }
 
-// ignored returns the name of the rule that says to drop the request, or "".
-func (ep *endpoint) ignored(h http.Header) string {
-	for i := range ep.ignore {
-		r := &ep.ignore[i]
-		if hasAll(h, r.present) && hasNone(h, r.absent) {
-			return r.name
-		}
-	}
-	return ""
-}
-
-func hasAll(h http.Header, names []string) bool {
-	for _, n := range names {
-		if len(h[n]) == 0 {
-			return false
-		}
-	}
-	return true
-}
-
-func hasNone(h http.Header, names []string) bool {
-	for _, n := range names {
-		if len(h[n]) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
 func canonical(names []api.HeaderName) []string {
 	var out []string
 	for _, n := range names {

@@ -72,7 +72,7 @@ func (l *sourceLimits) allow(addr netip.Addr, now time.Time) bool {
 		if crowded && l.grow(g, now) {
 			continue
 		}
-		if word.CompareAndSwap(old, wordOf(hash, at+tick(debt+l.interval))) { //nolint:gosec // both are positive
+		if word.CompareAndSwap(old, wordOf(hash, at+tick(debt+l.interval))) {
 			return true
 		}
 	}

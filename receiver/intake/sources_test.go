@@ -16,15 +16,15 @@ import (
 // v4 is the n-th IPv4 address from 1.0.0.0 on.
 func v4(n int) netip.Addr {
 	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], uint32(1<<24+n)) //nolint:gosec // n is small and positive
+	binary.BigEndian.PutUint32(b[:], uint32(1<<24+n))
 	return netip.AddrFrom4(b)
 }
 
 // v6 is an address of the n-th network of 64 bits.
 func v6(n, host int) netip.Addr {
 	var b [16]byte
-	binary.BigEndian.PutUint64(b[:], 0x20010db8<<32+uint64(n)) //nolint:gosec // n is small and positive
-	binary.BigEndian.PutUint64(b[8:], uint64(host))            //nolint:gosec // as above
+	binary.BigEndian.PutUint64(b[:], 0x20010db8<<32+uint64(n))
+	binary.BigEndian.PutUint64(b[8:], uint64(host))
 	return netip.AddrFrom16(b)
 }
 
@@ -179,7 +179,7 @@ func BenchmarkAllow(b *testing.B) {
 			}
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
-				for n := rand.IntN(sources); pb.Next(); n = (n*1_664_525 + 1_013_904_223) % sources { //nolint:gosec // no secret
+				for n := rand.IntN(sources); pb.Next(); n = (n*1_664_525 + 1_013_904_223) % sources {
 					l.Allow(v4(n), now)
 				}
 			})

@@ -36,7 +36,7 @@ func (c clock) tick(now time.Time) tick {
 	if d < 0 {
 		d -= time.Microsecond - 1 // the division is to round down
 	}
-	return tick(d/time.Microsecond) & timeMask //nolint:gosec // a time before base only wraps
+	return tick(d/time.Microsecond) & timeMask
 }
 
 // ahead is by how many microseconds a word's time lies ahead of now, or behind it
@@ -44,7 +44,7 @@ func (c clock) tick(now time.Time) tick {
 // of that looks as if it were far ahead.
 func ahead(word uint64, now tick) int64 {
 	const unused = 64 - timeBits
-	return int64((word-now)<<unused) >> unused //nolint:gosec // the sign is what the shift is for
+	return int64((word-now)<<unused) >> unused
 }
 
 func wordOf(hash uint64, at tick) uint64 { return tagOf(hash)<<timeBits | at&timeMask }
