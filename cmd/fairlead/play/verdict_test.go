@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-dev/fairlead/api/provider"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/cmd/fairlead/play"
 )
@@ -235,4 +236,41 @@ func TestDeadline(t *testing.T) {
 	if r := request(t, profile(t, "stream-chat"), secret, play.Options{}); r.Method != http.MethodPost {
 		t.Errorf("method is %s", r.Method)
 	}
+}
+
+// FuzzJudge holds that whatever a responder answers is judged, and that an error
+// status is never taken for a refusal.
+func FuzzJudge(f *testing.F) {
+	for _, body := range []string{
+		`{"message":{"type":"error","text":"no"}}`, `{"message":{"text":"\ud800"}}`, `{"message":{"text":1e999}}`, `{"message":null}`,
+		`{"action":"allow","data":{}}`, `{"action":"deny"}`, `[]`, ``,
+	} {
+		f.Add(200, []byte(body))
+		f.Add(500, []byte(body))
+	}
+	var players []*play.Player
+	for hook, name := range map[string]string{"before-message-send": "stream-chat", "custom-commands": "stream-chat", "pre-hook": "social-plus"} {
+		p, err := provider.Get(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		made, err := play.New(p, []byte(secret), play.Options{Hook: hook, Now: clock})
+		if err != nil {
+			f.Fatal(err)
+		}
+		players = append(players, made)
+	}
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		for _, p := range players {
+			r, err := p.Request(0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := p.Judge(r, play.Answer{Status: status, Body: body})
+			success := status >= 200 && status <= 299
+			if got.Effect == "" || got.Why == "" || got.Usable != success || (!success && got.Effect == play.Refused) {
+				t.Errorf("%s: status %d, body %q: %+v", p.Hook(), status, body, got)
+			}
+		}
+	})
 }
