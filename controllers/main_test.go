@@ -19,12 +19,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/fairlead-dev/fairlead/controllers/endpoint"
+	"github.com/fairlead-dev/fairlead/controllers/endpointtest"
 	"github.com/fairlead-dev/fairlead/hack/cluster/plane"
 )
 
@@ -229,17 +229,9 @@ func (p *process) end() int {
 	return p.code
 }
 
-// until waits for a condition and fails with the last reason why it is not there.
 func until(t *testing.T, what string, ok func(context.Context) error) {
 	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		last = ok(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("waiting until %s: %v; at the end: %v", what, err, last)
-	}
+	endpointtest.Wait{Every: 50 * time.Millisecond, Patience: patience}.Until(t, what, ok)
 }
 
 func TestFlags(t *testing.T) {

@@ -28,6 +28,7 @@ import (
 
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/controllers/desired"
+	"github.com/fairlead-dev/fairlead/controllers/endpointtest"
 )
 
 const ownNamespace = "fairlead-system"
@@ -124,9 +125,7 @@ func namespace(t *testing.T) string {
 // chat makes the smallest endpoint.
 func chat(t *testing.T, namespace, name, provider string) *v1alpha1.WebhookEndpoint {
 	t.Helper()
-	ep := &v1alpha1.WebhookEndpoint{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Spec: v1alpha1.WebhookEndpointSpec{
-		Provider: provider, SecretRef: v1alpha1.SecretReference{Name: "stream"},
-		Sinks: []v1alpha1.Sink{{Name: "app", HTTP: &v1alpha1.HTTPSink{URL: "http://app.shop.svc/hooks"}}}}}
+	ep := endpointtest.Chat(namespace, func(ep *v1alpha1.WebhookEndpoint) { ep.Name, ep.Spec.Provider = name, provider })
 	lend(t, ep)
 	return ep
 }

@@ -10,23 +10,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr/testr"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/controllers/desired"
 	"github.com/fairlead-dev/fairlead/controllers/endpoint"
+	"github.com/fairlead-dev/fairlead/controllers/endpointtest"
 	"github.com/fairlead-dev/fairlead/controllers/probe"
 )
 
@@ -36,33 +30,11 @@ const image = "receiver:one"
 // that is returned is called.
 func operate(t *testing.T, namespace, image string) (stop func()) {
 	t.Helper()
-	mgr, err := ctrl.NewManager(asOp, ctrl.Options{
-		Scheme: endpoint.Scheme(), Cache: endpoint.CacheOptions([]string{namespace}), Client: client.Options{Cache: &client.CacheOptions{Unstructured: true}},
-		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-		Logger:     testr.NewWithOptions(t, testr.Options{Verbosity: -1}),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = endpoint.Setup(t.Context(), mgr, endpoint.Options{
+	_, stop = endpointtest.Start(t, asOp, []string{namespace}, endpoint.Options{
 		Image: image, Operator: desired.Operator{Namespace: "fairlead-system", Labels: desired.OperatorLabels()},
 		Providers: true, Concurrency: 2, KindsEvery: time.Minute,
 	}, endpoint.Parts{Clock: clock.RealClock{}, Registerer: prometheus.NewRegistry(),
 		Probe: probe.Options{Client: &http.Client{Transport: nobody{}}, Port: desired.TelemetryPort}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background()) // outlives the test's own
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the operator ended with %v", err)
-		}
-	})
-	t.Cleanup(stop)
 	return stop
 }
 
@@ -81,20 +53,8 @@ func namespace(t *testing.T) string {
 	return ns.Name
 }
 
-// chat is a small endpoint.
 func chat(namespace string, edits ...func(*v1alpha1.WebhookEndpoint)) *v1alpha1.WebhookEndpoint {
-	ep := &v1alpha1.WebhookEndpoint{
-		ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: namespace},
-		Spec: v1alpha1.WebhookEndpointSpec{
-			Provider:  "stream-chat",
-			SecretRef: v1alpha1.SecretReference{Name: "stream"},
-			Sinks:     []v1alpha1.Sink{{Name: "app", HTTP: &v1alpha1.HTTPSink{URL: "http://app.shop.svc/hooks"}}},
-		},
-	}
-	for _, edit := range edits {
-		edit(ep)
-	}
-	return ep
+	return endpointtest.Chat(namespace, edits...)
 }
 
 // replicas is an edit.
@@ -109,46 +69,21 @@ func create(t *testing.T, obj client.Object) {
 	}
 }
 
-// change edits an endpoint as somebody would with kubectl edit.
+var waiter = endpointtest.Wait{Every: 50 * time.Millisecond, Patience: patience}
+
 func change(t *testing.T, ep *v1alpha1.WebhookEndpoint, edit func(*v1alpha1.WebhookEndpoint)) {
 	t.Helper()
-	until(t, "it is changed", func(ctx context.Context) error {
-		if err := admin.Get(ctx, client.ObjectKeyFromObject(ep), ep); err != nil {
-			return err
-		}
-		edit(ep)
-		return admin.Update(ctx, ep, client.FieldOwner("somebody"))
-	})
+	endpointtest.Change(t, waiter, admin, ep, edit)
 }
 
-// until waits for a condition and fails with the last reason why it is not there.
 func until(t *testing.T, what string, ok func(context.Context) error) {
 	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		last = ok(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("waiting until %s: %v; at the end: %v", what, err, last)
-	}
+	waiter.Until(t, what, ok)
 }
 
-// is waits until the newest generation has a condition, and returns it.
 func is(t *testing.T, ep *v1alpha1.WebhookEndpoint, kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
 	t.Helper()
-	var c *metav1.Condition
-	until(t, fmt.Sprintf("%s is %s, %s", kind, status, reason), func(ctx context.Context) error {
-		if err := admin.Get(ctx, client.ObjectKeyFromObject(ep), ep); err != nil {
-			return err
-		}
-		c = meta.FindStatusCondition(ep.Status.Conditions, kind)
-		if c == nil || c.Status != status || c.Reason != reason || c.ObservedGeneration != ep.Generation {
-			return fmt.Errorf("generation %d: %+v", ep.Generation, ep.Status.Conditions)
-		}
-		return nil
-	})
-	return *c
+	return waiter.Is(t, admin, ep, kind, status, reason)
 }
 
 // ready waits until the endpoint is Ready, with nothing left to be said.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -13,24 +12,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr/testr"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/fairlead-dev/fairlead/api/statusz"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/controllers/desired"
 	"github.com/fairlead-dev/fairlead/controllers/endpoint"
+	"github.com/fairlead-dev/fairlead/controllers/endpointtest"
 	"github.com/fairlead-dev/fairlead/controllers/probe"
 )
 
@@ -67,33 +62,12 @@ func startWith(t *testing.T, as *rest.Config, o endpoint.Options, namespaces []s
 	op := &operator{calls: &calls{}, clock: clk, registry: prometheus.NewRegistry(), pods: &receivers{pages: map[string]func() (statusz.Endpoint, bool){}}}
 	cfg := rest.CopyConfig(as)
 	cfg.Wrap(op.calls.wrap)
-	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme: endpoint.Scheme(), Cache: endpoint.CacheOptions(namespaces), Client: client.Options{Cache: &client.CacheOptions{Unstructured: true}},
-		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-		Logger:     testr.NewWithOptions(t, testr.Options{Verbosity: -1}),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = endpoint.Setup(t.Context(), mgr, o, endpoint.Parts{Clock: op.clock, Registerer: op.registry, Probe: probe.Options{
+	mgr, stop := endpointtest.Start(t, cfg, namespaces, o, endpoint.Parts{Clock: op.clock, Registerer: op.registry, Probe: probe.Options{
 		Client: &http.Client{Transport: op.pods}, Port: desired.TelemetryPort, Interval: 50 * time.Millisecond, FastInterval: 20 * time.Millisecond}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background()) // outlives the test's own
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	var once sync.Once
-	op.stop = func() {
-		once.Do(func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Errorf("the operator ended with %v", err)
-			}
-			residue = gauge(t, "workqueue_depth")
-		})
-	}
+	op.stop = sync.OnceFunc(func() {
+		stop()
+		residue = gauge(t, "workqueue_depth")
+	})
 	t.Cleanup(op.stop)
 	if !mgr.GetCache().WaitForCacheSync(t.Context()) {
 		t.Fatal("the cache does not sync")
@@ -194,20 +168,8 @@ func namespace(t *testing.T) string {
 	return ns.Name
 }
 
-// chat is the smallest endpoint.
 func chat(namespace string, edits ...func(*v1alpha1.WebhookEndpoint)) *v1alpha1.WebhookEndpoint {
-	ep := &v1alpha1.WebhookEndpoint{
-		ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: namespace},
-		Spec: v1alpha1.WebhookEndpointSpec{
-			Provider:  "stream-chat",
-			SecretRef: v1alpha1.SecretReference{Name: "stream"},
-			Sinks:     []v1alpha1.Sink{{Name: "app", HTTP: &v1alpha1.HTTPSink{URL: "http://app.shop.svc/hooks"}}},
-		},
-	}
-	for _, edit := range edits {
-		edit(ep)
-	}
-	return ep
+	return endpointtest.Chat(namespace, edits...)
 }
 
 func create(t *testing.T, obj client.Object) {
@@ -217,16 +179,9 @@ func create(t *testing.T, obj client.Object) {
 	}
 }
 
-// change edits an object as somebody would with kubectl edit.
 func change[T client.Object](t *testing.T, obj T, edit func(T)) {
 	t.Helper()
-	until(t, "it is changed", func(ctx context.Context) error {
-		if err := admin.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
-			return err
-		}
-		edit(obj)
-		return admin.Update(ctx, obj, client.FieldOwner("somebody"))
-	})
+	endpointtest.Change(t, waiter, admin, obj, edit)
 }
 
 func named[T client.Object](obj T, namespace, name string) T {
@@ -255,41 +210,25 @@ func rollOut(t *testing.T, ep *v1alpha1.WebhookEndpoint) {
 	}
 }
 
-// is waits for a condition and returns it.
 func is(t *testing.T, ep *v1alpha1.WebhookEndpoint, kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
 	t.Helper()
-	var c *metav1.Condition
-	until(t, fmt.Sprintf("%s is %s, %s", kind, status, reason), func(ctx context.Context) error {
-		if err := admin.Get(ctx, client.ObjectKeyFromObject(ep), ep); err != nil {
-			return err
-		}
-		c = meta.FindStatusCondition(ep.Status.Conditions, kind)
-		switch {
-		case c == nil:
-			return fmt.Errorf("there is no such condition among %v", summary(ep))
-		case c.Status != status || c.Reason != reason || c.ObservedGeneration != ep.Generation || *ep.Status.ObservedGeneration != ep.Generation:
-			return fmt.Errorf("generation %d: %v", ep.Generation, summary(ep))
-		}
-		return nil
-	})
-	return *c
+	return waiter.Is(t, admin, ep, kind, status, reason)
 }
 
-func summary(ep *v1alpha1.WebhookEndpoint) []string {
-	var out []string
-	for _, c := range ep.Status.Conditions {
-		out = append(out, fmt.Sprintf("%s=%s (%s, generation %d: %s)", c.Type, c.Status, c.Reason, c.ObservedGeneration, c.Message))
-	}
-	return out
-}
-
-// pod makes a receiver's pod with an address, and what it says of itself.
-func (o *operator) pod(t *testing.T, ep *v1alpha1.WebhookEndpoint, name, ip string, edit func(*statusz.Endpoint)) *corev1.Pod {
+// pending makes a receiver's pod that does not run yet.
+func pending(t *testing.T, ep *v1alpha1.WebhookEndpoint, name string) *corev1.Pod {
 	t.Helper()
 	p := named(&corev1.Pod{}, ep.Namespace, name)
 	p.Labels = desired.Labels(ep.Name)
 	p.Spec = corev1.PodSpec{Containers: []corev1.Container{{Name: desired.ContainerName, Image: "receiver:test"}}}
 	create(t, p)
+	return p
+}
+
+// pod makes a receiver's pod with an address, and what it says of itself.
+func (o *operator) pod(t *testing.T, ep *v1alpha1.WebhookEndpoint, name, ip string, edit func(*statusz.Endpoint)) *corev1.Pod {
+	t.Helper()
+	p := pending(t, ep, name)
 	p.Status.Phase, p.Status.PodIP, p.Status.PodIPs = corev1.PodRunning, ip, []corev1.PodIP{{IP: ip}}
 	if err := admin.Status().Update(t.Context(), p); err != nil {
 		t.Fatal(err)

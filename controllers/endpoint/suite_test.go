@@ -12,7 +12,6 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,6 +21,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/fairlead-dev/fairlead/controllers/endpoint"
+	"github.com/fairlead-dev/fairlead/controllers/endpointtest"
 	"github.com/fairlead-dev/fairlead/hack/cluster/plane"
 )
 
@@ -106,17 +106,11 @@ func operatorUser(ctx context.Context) (*rest.Config, error) {
 	return user.Config(), nil
 }
 
-// until waits for a condition and fails with the last reason why it is not there.
+var waiter = endpointtest.Wait{Every: 20 * time.Millisecond, Patience: patience}
+
 func until(t *testing.T, what string, ok func(context.Context) error) {
 	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		last = ok(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("waiting until %s: %v; at the end: %v", what, err, last)
-	}
+	waiter.Until(t, what, ok)
 }
 
 // gone reports an error unless an object is not there.
