@@ -53,7 +53,6 @@ type bench struct {
 	fail       error
 	outcomes   []string
 	notes      []string
-	verified   []string // addresses
 }
 
 func newBench(t *testing.T, profile string, edit func(*v1alpha1.Config)) *bench {
@@ -126,11 +125,7 @@ func (b *bench) Copied(hook string, ok bool)                 { b.note(fmt.Sprint
 func (b *bench) Conflict()                                   { b.note("conflict") }
 func (b *bench) Misrouted(h, o string, _ time.Time)          { b.note("misrouted " + h + " " + o) }
 func (b *bench) AddressUnknown(r source.Reason, _ time.Time) { b.note("unknown " + string(r)) }
-func (b *bench) Verified(a netip.Addr, listed bool, _ time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.verified = append(b.verified, fmt.Sprint(a, " ", listed))
-}
+func (b *bench) Verified(netip.Addr, bool, time.Time)        {}
 func (b *bench) Unlisted(valid bool, _ time.Time) {
 	b.note(map[bool]string{true: "unlisted valid", false: "unlisted invalid"}[valid])
 }
