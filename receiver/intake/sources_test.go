@@ -62,6 +62,7 @@ func TestBucket(t *testing.T) {
 // A million sources at once have a bucket each, in 16 MiB and little more for two seconds
 // more; a few take 64 KiB.
 func TestMillionSources(t *testing.T) {
+	t.Parallel()
 	l, now := intake.NewSourceLimits(1), time.Now()
 	for n := range 1000 {
 		l.Allow(v4(n), now)
@@ -69,25 +70,31 @@ func TestMillionSources(t *testing.T) {
 	if got := l.Bytes(); got != 64<<10 {
 		t.Errorf("a thousand sources take %d bytes, want 64 KiB", got)
 	}
-	const million = 1_000_000
-	for range 2 {
-		for n := range million {
-			if !l.Allow(v4(n+2000), now) {
-				t.Fatalf("source %d is refused within its limit", n)
-			}
+	million := 1_000_000
+	if raceDetector {
+		million /= 4 // enough for the largest table
+	}
+	refused := 0
+	for n := range million {
+		if !l.Allow(v4(n+2000), now) || !l.Allow(v4(n+2000), now) {
+			refused++
 		}
 	}
-	if got := l.Bytes(); got > 17<<20|64<<10 {
-		t.Errorf("a million sources take %d bytes, want at most 17 MiB and 64 KiB", got)
+	if refused > 10 { // those that share a tag with another of their set: one in two million
+		t.Errorf("%d of %d sources are refused within their limit", refused, million)
 	}
-	passed := 0
-	for n := range million {
+	if got := l.Bytes(); got > 17<<20|64<<10 {
+		t.Errorf("%d sources take %d bytes, want at most 17 MiB and 64 KiB", million, got)
+	}
+	passed, asked := 0, 0
+	for n := 0; n < million; n += 50 {
+		asked++
 		if l.Allow(v4(n+2000), now) {
 			passed++
 		}
 	}
-	if passed > million/20 { // those whose set was too small for all
-		t.Errorf("%d of a million sources have an empty bucket and may send", passed)
+	if passed > asked/20 { // those whose set was too small for all
+		t.Errorf("%d of %d sources have an empty bucket and may send", passed, asked)
 	}
 	l.Allow(v4(1), now.Add(3*time.Second))
 	if got := l.Bytes(); got != 16<<20 {
@@ -97,14 +104,15 @@ func TestMillionSources(t *testing.T) {
 
 // A flood from ever new addresses gives nobody a new bucket who has emptied theirs.
 func TestFloodResetsNobody(t *testing.T) {
+	t.Parallel()
 	l, now := intake.NewSourceLimits(10), time.Now()
-	const heavy = 1000
+	const heavy = 200
 	for n := range heavy {
 		for range 20 {
 			l.Allow(v4(n), now)
 		}
 	}
-	for n := range 500_000 {
+	for n := range 200_000 {
 		l.Allow(v6(n, 0), now)
 	}
 	for n := range heavy {
@@ -161,10 +169,10 @@ func TestProven(t *testing.T) {
 	if !p.Holds(v4(1), now.Add(11*time.Minute)) {
 		t.Error("a source that has proved itself again is forgotten")
 	}
-	for n := range 100_000 { // whoever has a secret may do so, and forgets the oldest
+	for n := range 20_000 { // whoever has a secret may do so, and forgets the oldest
 		p.Add(v4(n+10), now.Add(10*time.Minute))
 	}
-	if !p.Holds(v4(100_009), now.Add(10*time.Minute)) {
+	if !p.Holds(v4(20_009), now.Add(10*time.Minute)) {
 		t.Error("the newest is forgotten")
 	}
 }
@@ -178,6 +186,7 @@ func BenchmarkAllow(b *testing.B) {
 				l.Allow(v4(n), now)
 			}
 			b.ReportAllocs()
+			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for n := rand.IntN(sources); pb.Next(); n = (n*1_664_525 + 1_013_904_223) % sources {
 					l.Allow(v4(n), now)
