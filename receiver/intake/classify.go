@@ -47,12 +47,15 @@ func (o *outline) place(path string) place {
 	return place{slot, rest}
 }
 
+// maxSinks is how many sinks an endpoint has at most. More would only cost memory.
+const maxSinks = 16
+
 // document is what a body holds of an outline, and what filters see of its event.
 // It shares the body's memory.
 type document struct {
 	values []gjson.Result
 	facts  filter.Facts
-	sinks  []string // that get the event
+	sinks  [maxSinks]string // that get the event
 }
 
 // documents lends documents for the time of one request.

@@ -334,8 +334,8 @@ func (q *request) store(body []byte) error {
 		return err
 	}
 	doc.facts.Set(e, q.r.URL.RawQuery)
-	doc.sinks = q.h.o.Route(doc.sinks[:0], &doc.facts)
-	outcome, err := q.h.append(e, d, doc.sinks)
+	sinks := q.h.o.Route(doc.sinks[:0], &doc.facts)
+	outcome, err := q.h.append(e, d, sinks)
 	if err != nil {
 		return err
 	}

@@ -79,13 +79,13 @@ func (h *Handler) copy(e *event.Event, d queue.Dedup, doc *document) {
 		return
 	}
 	go func() {
-		doc.sinks = h.o.Route(doc.sinks[:0], &doc.facts)
-		if len(doc.sinks) == 0 {
+		sinks := h.o.Route(doc.sinks[:0], &doc.facts)
+		if len(sinks) == 0 {
 			h.copying.Add(-1)
 			h.documents.put(doc)
 			return
 		}
-		_, err := h.append(e, d, doc.sinks)
+		_, err := h.append(e, d, sinks)
 		h.copied(doc, e, err)
 	}()
 }
