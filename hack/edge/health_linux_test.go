@@ -106,7 +106,7 @@ func (s *site) stream(t *testing.T, clients int) *stream {
 	var all sync.WaitGroup
 	for n := range clients {
 		c := s.client(t, s.w.stream, false, n%2 == 0) // half of them keep their connections
-		tick := time.NewTicker(5 * time.Millisecond)
+		tick := time.NewTicker(10 * time.Millisecond)
 		all.Go(func() {
 			defer tick.Stop()
 			for i := 0; ; i++ {
@@ -163,7 +163,7 @@ func (w *world) rolling(t *testing.T) {
 			if checked {
 				s.awaitServers(t, ready)
 			}
-			st := s.stream(t, 6)
+			st := s.stream(t, 4)
 			for i := range 2 {
 				st.more(t, 50)
 				s.running[i].stop()
@@ -182,6 +182,29 @@ func (w *world) rolling(t *testing.T) {
 				servertest.Until(t, "event "+id, func() bool { return s.sink.times(s.bodyOf(id)) > 0 })
 			}
 			t.Logf("%d events answered 200, all delivered, while both receivers were replaced", len(st.accepted))
+		})
+	}
+}
+
+// killed ends a receiver without a warning while Stream sends, and starts it again
+// with what is on its disk. What was answered 200 is at the sink in the end.
+func (w *world) killed(t *testing.T) {
+	for _, sample := range []string{"haproxy/rolling.cfg", "nginx/rolling.conf"} {
+		t.Run(sample, func(t *testing.T) {
+			t.Parallel()
+			s := w.newSite(t, plan{sample: sample, trusted: true, second: true})
+			st := s.stream(t, 4)
+			for range 3 {
+				st.more(t, 50)
+				s.running[len(s.running)-1].end()
+				st.more(t, 20)
+				s.start(secondAddress, "2")
+			}
+			st.stop()
+			for _, id := range st.accepted {
+				servertest.Until(t, "event "+id, func() bool { return s.sink.times(s.bodyOf(id)) > 0 })
+			}
+			t.Logf("%d events answered 200, all delivered, while a receiver was killed 3 times; answered otherwise, by status: %v", len(st.accepted), st.other)
 		})
 	}
 }

@@ -120,8 +120,11 @@ func (h *host) dial(ctx context.Context, network, address string) (net.Conn, err
 	return r.c, r.err
 }
 
-// gateway is the router's address on every link.
-const gateway = "169.254.7.1"
+// The router's addresses on every link.
+const (
+	gateway  = "169.254.7.1"
+	gateway6 = "fe80::1"
+)
 
 // router is what lies between hosts: it knows the hosts that are joined to it and
 // nothing else, so that no packet leaves.
@@ -135,25 +138,35 @@ func newRouter(t testing.TB) (*router, error) {
 	if err != nil {
 		return nil, err
 	}
-	forward := func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) }
+	forward := func() error {
+		return errors.Join(os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0),
+			os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("1"), 0))
+	}
 	return &router{host: h}, errors.Join(h.ip("link set lo up"), h.do(forward))
 }
 
-// join gives a host an address at which the router's other hosts reach it.
-func (r *router) join(h *host, address string) error {
+// join gives a host addresses at which the router's other hosts reach it: one of
+// IPv4, one of IPv6, or one of each.
+func (r *router) join(h *host, addresses ...string) error {
 	link := fmt.Sprint("link", r.links.Add(1))
-	return errors.Join(
-		r.ip(
-			"link add "+link+" type veth peer name eth0 netns "+h.path(),
-			"addr add "+gateway+"/32 dev "+link,
-			"link set "+link+" up",
-			"route add "+address+"/32 dev "+link),
-		h.ip(
-			"link set lo up",
-			"addr add "+address+"/32 dev eth0",
-			"link set eth0 up",
-			"route add "+gateway+" dev eth0",
-			"route add default via "+gateway+" src "+address))
+	here := []string{
+		"link add " + link + " type veth peer name eth0 netns " + h.path(),
+		"addr add " + gateway + "/32 dev " + link,
+		"addr add " + gateway6 + "/64 dev " + link + " nodad",
+		"link set " + link + " addrgenmode none", // no address that must be tried out first
+		"link set " + link + " up",
+	}
+	there := []string{"link set lo up", "link set eth0 addrgenmode none", "link set eth0 up"}
+	for _, address := range addresses {
+		if strings.Contains(address, ":") {
+			here = append(here, "route add "+address+"/128 dev "+link)
+			there = append(there, "addr add "+address+"/128 dev eth0 nodad", "route add default via "+gateway6+" dev eth0")
+			continue
+		}
+		here = append(here, "route add "+address+"/32 dev "+link)
+		there = append(there, "addr add "+address+"/32 dev eth0", "route add "+gateway+" dev eth0", "route add default via "+gateway+" src "+address)
+	}
+	return errors.Join(r.ip(here...), h.ip(there...))
 }
 
 // pair joins two hosts by a link of their own, with addresses of one network.

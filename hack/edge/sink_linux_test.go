@@ -9,28 +9,28 @@ import (
 	"github.com/fairlead-dev/fairlead/receiver/server/servertest"
 )
 
-// sink takes events on a host and remembers their bodies.
-type sink struct {
-	url string
-	mu  sync.Mutex
-	got map[string]int // how often, by body
-}
-
-func newSink(t testing.TB, on *host) *sink {
+// serve serves HTTP on a host's loopback until the end of the test, and returns the
+// URL.
+func serve(t testing.TB, on *host, h http.Handler) string {
 	t.Helper()
 	l, err := on.listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sink{url: "http://" + l.Addr().String(), got: map[string]int{}}
-	server := &http.Server{ReadHeaderTimeout: servertest.Wait, Handler: s}
+	server := &http.Server{ReadHeaderTimeout: servertest.Wait, Handler: h}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(l) })
 	t.Cleanup(func() {
 		_ = server.Close()
 		serving.Wait()
 	})
-	return s
+	return "http://" + l.Addr().String()
+}
+
+// sink takes events and remembers their bodies.
+type sink struct {
+	mu  sync.Mutex
+	got map[string]int // how often, by body
 }
 
 func (s *sink) ServeHTTP(_ http.ResponseWriter, r *http.Request) {

@@ -36,7 +36,9 @@ type plan struct {
 	provider string
 	// second is whether there is a second receiver, at secondAddress.
 	second bool
-	edit   func(*v1alpha1.Config)
+	// moderator, if it is not nil, answers the synchronous hooks.
+	moderator *responder
+	edit      func(*v1alpha1.Config)
 }
 
 // site is a receiver, and a proxy before it, with a public address.
@@ -45,7 +47,9 @@ type site struct {
 	w *world
 	plan
 	dir     string
-	public  string
+	number  int32
+	public  string // its address and port, of IPv4
+	public6 string // the same of IPv6
 	url     string
 	proxy   *host // nil without a proxy
 	inside  *host // where receivers are
@@ -58,10 +62,10 @@ type site struct {
 func (w *world) newSite(t *testing.T, p plan) *site {
 	t.Helper()
 	number := w.sites.Add(1)
-	s := &site{t: t, w: w, plan: p, dir: filepath.Join(w.dir, fmt.Sprint("site-", number)), public: fmt.Sprint("198.51.100.", number), inside: w.host(t)}
+	s := &site{t: t, w: w, plan: p, number: number, dir: filepath.Join(w.dir, fmt.Sprint("site-", number)), inside: w.host(t)}
 	s.files()
 	s.wire()
-	s.sink = newSink(t, s.inside)
+	s.sink = &sink{got: map[string]int{}}
 	s.config = s.configuration()
 	s.write("1")
 	s.start(firstAddress, "1")
@@ -97,7 +101,8 @@ func (s *site) wire() {
 			s.t.Fatal(err)
 		}
 	}
-	if err := s.w.router.join(public, s.public); err != nil {
+	s.public, s.public6 = fmt.Sprint("198.51.100.", s.number), fmt.Sprintf("2001:db8:ff::%x", s.number)
+	if err := s.w.router.join(public, s.public, s.public6); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -118,7 +123,7 @@ func (s *site) front() {
 		scheme = "https"
 	}
 	s.url = scheme + "://" + net.JoinHostPort(publicHost, port) + "/hooks"
-	s.public = net.JoinHostPort(s.public, port)
+	s.public, s.public6 = net.JoinHostPort(s.public, port), net.JoinHostPort(s.public6, port)
 	if s.sample == "" {
 		return
 	}
@@ -144,12 +149,15 @@ func (s *site) configuration() *v1alpha1.Config {
 	if s.provider == "" {
 		s.provider = "stream-chat"
 	}
-	return servertest.ConfigOf(s.t, s.provider, s.sink.url, func(c *v1alpha1.Config) {
-		c.Sources.Ranges = published(s.t, s.provider)
+	return servertest.ConfigOf(s.t, s.provider, serve(s.t, s.inside, s.sink), func(c *v1alpha1.Config) {
+		c.Sources.Ranges = append(published(s.t, s.provider), netip.MustParsePrefix(listed6Address+"/128"))
 		if s.trusted {
 			c.Sources.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(proxyAddress + "/32")}
 		}
 		c.Sources.ProxyProtocol = s.required
+		if s.moderator != nil {
+			moderate(c, serve(s.t, s.inside, s.moderator))
+		}
 		if s.edit != nil {
 			s.edit(c)
 		}

@@ -2,6 +2,7 @@ package edge_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -104,6 +105,45 @@ func (w *world) providers(t *testing.T) {
 				}
 			}
 			servertest.Until(t, "the event", func() bool { return s.sink.times(s.bodyOf("e200")) == 1 })
+		})
+	}
+}
+
+// six holds that the same is true of IPv6.
+func (w *world) six(t *testing.T) {
+	for _, p := range []plan{
+		{},
+		{sample: "nginx/http.conf", trusted: true},
+		{sample: "nginx/forwarded.conf", trusted: true},
+		{sample: "nginx/passthrough-proxy-protocol.conf", trusted: true, required: true, tls: true, own: true},
+		{sample: "haproxy/http.cfg", trusted: true},
+		{sample: "haproxy/forwarded.cfg", trusted: true},
+		{sample: "haproxy/tcp-proxy-protocol-v1.cfg", trusted: true, required: true},
+		{sample: "haproxy/tcp-proxy-protocol-v2.cfg", trusted: true, required: true},
+	} {
+		t.Run(p.sample, func(t *testing.T) {
+			t.Parallel()
+			s := w.newSite(t, p)
+			if got := s.client(t, w.listed6, true, false).send("listed"); got != 200 {
+				t.Errorf("the listed client was answered %d", got)
+			}
+			for i, forged := range []http.Header{
+				nil,
+				{"X-Forwarded-For": {listed6Address}},
+				{"X-Forwarded-For": {"[" + listed6Address + "]:443"}},
+				{"X-Forwarded-For": {"::ffff:" + streamAddress}},
+				{"Forwarded": {`for="[` + listed6Address + `]"`}},
+			} {
+				c := s.client(t, w.unknown6, true, false)
+				c.forged = forged
+				if got := c.send(fmt.Sprint("unlisted", i)); got != 403 {
+					t.Errorf("an unlisted client with %v was answered %d", forged, got)
+				}
+			}
+			if got := s.client(t, w.stream, true, false).send("four"); got != 200 {
+				t.Errorf("the listed client of IPv4 was answered %d", got)
+			}
+			servertest.Until(t, "the events", func() bool { return s.sink.count() == 2 })
 		})
 	}
 }

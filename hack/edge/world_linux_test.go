@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"math/big"
@@ -21,13 +22,25 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Tests wait for proxies more than they work, so more of them than there are
+	// processors run at once.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // Addresses of client hosts.
 const (
 	streamAddress  = "34.225.10.29"  // Stream's, region us-east
 	socialAddress  = "52.77.130.167" // social.plus's, region singapore
 	unknownAddress = "203.0.113.7"   // nobody's (RFC 5737)
+
+	listed6Address  = "2001:db8:a::29" // listed besides (RFC 3849)
+	unknown6Address = "2001:db8:b::7"  // nobody's
 )
 
 // Addresses between a proxy and the receivers behind it, as the samples name them.
@@ -47,6 +60,8 @@ type world struct {
 	stream   *host
 	social   *host
 	unknown  *host
+	listed6  *host
+	unknown6 *host
 	receiver string
 	nginx    string
 	haproxy  string
@@ -65,7 +80,7 @@ func untried(t testing.TB, what, why string) {
 	if required() {
 		t.Fatalf("%s: NOT tried: %s", what, why)
 	}
-	t.Skipf("%s: NOT tried: %s (hack/edge/install.sh helps)", what, why)
+	t.Skipf("%s: NOT tried: %s (hack/edge/README.md says what is needed)", what, why)
 }
 
 func newWorld(t *testing.T) *world {
@@ -78,7 +93,9 @@ func newWorld(t *testing.T) *world {
 	if w.router, err = newRouter(t); err != nil {
 		untried(t, "receivers behind real proxies", err.Error())
 	}
-	for h, address := range map[**host]string{&w.stream: streamAddress, &w.social: socialAddress, &w.unknown: unknownAddress} {
+	for h, address := range map[**host]string{
+		&w.stream: streamAddress, &w.social: socialAddress, &w.unknown: unknownAddress, &w.listed6: listed6Address, &w.unknown6: unknown6Address,
+	} {
 		*h = w.host(t)
 		if err := w.router.join(*h, address); err != nil {
 			t.Fatal(err)
@@ -112,7 +129,7 @@ func build(t *testing.T, dir string) string {
 		}
 	}
 	path := filepath.Join(dir, "receiver")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", path, "github.com/fairlead-dev/fairlead/receiver")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", path, "github.com/fairlead-dev/fairlead/receiver")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the receiver: %v: %s", err, out)
 	}
