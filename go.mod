@@ -37,7 +37,7 @@ require (
 
 require (
 	github.com/pires/go-proxyproto v0.15.0 // indirect
-	github.com/sony/gobreaker/v2 v2.4.0 // indirect
+	github.com/sony/gobreaker/v2 v2.4.0
 )
 
 require (

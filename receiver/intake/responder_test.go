@@ -243,6 +243,26 @@ func TestResponderBreaker(t *testing.T) {
 	}
 }
 
+// A responder of which every other answer fails is left alone too, once there are
+// enough to judge by.
+func TestResponderBreakerByHalf(t *testing.T) {
+	var asked atomic.Int32
+	g := newRig(t, "stream-chat", nil)
+	g.pause = time.Hour
+	r := g.add(moderator(serve(t, func(w http.ResponseWriter, r *http.Request) {
+		replying(200+300*int(asked.Add(1)%2), `{}`)(w, r)
+	}), api.FailureAllow))
+	for i := range 30 {
+		g.ask(request("/before-message-send", message))
+		if open := r.Status().Breaker == "open"; open != (i >= 20) {
+			t.Fatalf("after %d requests the breaker is %s", i+1, r.Status().Breaker)
+		}
+	}
+	if asked.Load() != 21 {
+		t.Errorf("the responder was asked %d times, want 21", asked.Load())
+	}
+}
+
 // A client that does not wait for the answer is no failure of the responder's, and
 // calls it off.
 func TestClientGivesUp(t *testing.T) {
