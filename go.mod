@@ -36,7 +36,7 @@ require (
 )
 
 require (
-	github.com/pires/go-proxyproto v0.15.0 // indirect
+	github.com/pires/go-proxyproto v0.15.0
 	github.com/sony/gobreaker/v2 v2.4.0
 )
 
