@@ -28,10 +28,12 @@ type rollout struct {
 }
 
 // lag is how late the balancer learns that a receiver is about to go, and delay how
-// long that one takes requests still.
+// long that one takes requests still. What lies between them is for a machine that
+// stands still now and then, as the drain delay of a pod is: a connection to a
+// receiver that is gone, or on which nothing was said meanwhile, is a lost request.
 const (
 	lag   = 150 * time.Millisecond
-	delay = 400 * time.Millisecond
+	delay = time.Second
 )
 
 // newRollout makes an endpoint whose receivers are there already. If it is secure, the
@@ -59,8 +61,22 @@ func newRollout(t *testing.T, number int, provider string, secure bool) *rollout
 	}
 	r.add()
 	r.add()
+	if !secure {
+		call = spread(call)
+	}
 	r.prober = servertest.NewProber(t, client, scheme+r.balancer.Addr+"/hooks", provider+"-", 20*time.Millisecond, call)
 	return r
+}
+
+// spread has every other request end its connection, so that the balancer chooses
+// anew: a client of HTTP/1.1 may else keep to one receiver that is not replaced.
+func spread(call servertest.Caller) servertest.Caller {
+	var n atomic.Int64
+	return func(url, id string) *http.Request {
+		req := call(url, id)
+		req.Close = n.Add(1)%2 == 0
+		return req
+	}
 }
 
 // add starts a receiver and returns when it gets requests.
@@ -111,8 +127,8 @@ func (r *rollout) end() {
 }
 
 // TestRollingRestarts replaces the receivers of two endpoints one by one, while
-// Stream and social.plus, the latter over TLS, send one event every 10 ms between them. Every request is
-// answered, and every event that was answered 200 is delivered: by the receiver
+// Stream and social.plus, the latter over TLS, send one event every 10 ms between
+// them. Every request is answered, and every event that was answered 200 is delivered: by the receiver
 // that took it, or by a sister that it was handed over to.
 func TestRollingRestarts(t *testing.T) {
 	endpoints := []*rollout{newRollout(t, 1, "stream-chat", false), newRollout(t, 2, "social-plus", true)}
