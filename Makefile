@@ -1,5 +1,6 @@
 # Everything comes from Go modules: a fresh machine needs Go, make and git.
-# `make` alone lists the targets. Variables: GO, VERSION, FUZZTIME, BENCHFLAGS.
+# `make` alone lists the targets. Variables: GO, VERSION, FUZZTIME, BENCHFLAGS, and
+# for images IMAGE_REPOSITORY, IMAGE_TAGS, IMAGE_ARCHS, TO.
 
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -12,6 +13,14 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 # optimization). `make pgo` makes the profile anew.
 PGO       = $(CURDIR)/hack/receiver.pgo
 GOBUILD   = CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -pgo=$(PGO) -ldflags '$(LDFLAGS)'
+# Images are the same whoever packs them: nothing of the machine gets in.
+IMAGEENV  = GOOS=linux GOAMD64=v1 GOARM64=v8.0 GOFLAGS= GOEXPERIMENT= GOWORK=off
+IMAGES    = $(GO) run -C hack/images .
+IMAGE_REPOSITORY ?= docker.io/fairlead
+IMAGE_TAGS       ?= $(VERSION)
+IMAGE_ARCHS      ?= amd64 arm64
+REVISION         ?= $(shell git rev-parse HEAD 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 GEN       = $(GO) tool controller-gen
 TOOLS     = -modfile=$(CURDIR)/hack/tools/go.mod
 # The kube-api-linter binary is golangci-lint with one more linter in it.
@@ -37,6 +46,24 @@ build: ## Build bin/fairlead, bin/receiver and bin/operator, static and trimmed
 	@$(GOBUILD) -o bin/fairlead ./cmd/fairlead
 	@$(GOBUILD) -o bin/receiver ./receiver
 	@$(GOBUILD) -pgo=off -o bin/operator ./controllers
+
+.PHONY: images
+images: ## Pack container images into dist/images, without a container engine (hack/images/README.md)
+	@set -e; for arch in $(IMAGE_ARCHS); do to=dist/bin/linux-$$arch; mkdir -p $$to; \
+		echo "building the programs for linux/$$arch, $(VERSION)"; export $(IMAGEENV) GOARCH=$$arch; \
+		$(GOBUILD) -o $$to/receiver ./receiver; $(GOBUILD) -pgo=off -o $$to/operator ./controllers; \
+		$(GOBUILD) -o $$to/fairlead ./cmd/fairlead; $(GOBUILD) -pgo=off -o $$to/moderator ./config/samples/moderator; done
+	@$(IMAGES) pack --go '$(GO)' --binaries $(CURDIR)/dist/bin --source $(CURDIR) --out $(CURDIR)/dist/images \
+		--version '$(VERSION)' --revision '$(REVISION)' --created '$(SOURCE_DATE_EPOCH)' --repository '$(IMAGE_REPOSITORY)' \
+		$(addprefix --tag=,$(IMAGE_TAGS)) $(addprefix --arch=,$(IMAGE_ARCHS))
+
+.PHONY: images-push
+images-push: ## Push what `make images` packed: make images-push TO=registry.example.com/team
+	@$(IMAGES) push --from $(CURDIR)/dist/images --to='$(TO)'
+
+.PHONY: images-check
+images-check: ## Pack the last commit twice, and fail unless the images are the same to the bit (FRESH=1 compiles anew)
+	@GO='$(GO)' hack/images/check.sh
 
 .PHONY: pgo
 pgo: ## Profile the receiver under load for the compiler (then commit hack/receiver.pgo)
