@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"container/list"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -56,20 +57,18 @@ type admission struct {
 	counters [sourceCounters]atomic.Int64
 
 	mu sync.Mutex
-	// oldest and newest are the ends of the list of unproven requests whose body is
-	// being read.
-	oldest, newest *reader
+	// readers are the unproven requests whose body is being read, oldest first.
+	readers list.List
 }
 
 func newAdmission() *admission { return &admission{proven: newProven(), hasher: newHasher()} }
 
 // reader is an unproven request whose body is being read.
 type reader struct {
-	w              http.ResponseWriter
-	since          time.Time
-	listed         bool
-	displaced      bool
-	newer, earlier *reader
+	w         http.ResponseWriter
+	since     time.Time
+	displaced bool
+	place     *list.Element // nil: no longer among the readers
 }
 
 // slot is the place of one request.
@@ -141,8 +140,12 @@ func (a *admission) leave(s *slot) {
 func (a *admission) displace(now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r := a.oldest
-	if r == nil || now.Sub(r.since) < slowAfter {
+	first := a.readers.Front()
+	if first == nil {
+		return false
+	}
+	r := first.Value.(*reader)
+	if now.Sub(r.since) < slowAfter {
 		return false
 	}
 	a.unlist(r)
@@ -156,31 +159,14 @@ func (a *admission) displace(now time.Time) bool {
 func (a *admission) list(r *reader) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r.listed, r.earlier = true, a.newest
-	if a.newest != nil {
-		a.newest.newer = r
-	} else {
-		a.oldest = r
-	}
-	a.newest = r
+	r.place = a.readers.PushBack(r)
 }
 
 func (a *admission) unlist(r *reader) {
-	if !r.listed {
-		return
+	if r.place != nil {
+		a.readers.Remove(r.place)
+		r.place = nil
 	}
-	r.listed = false
-	if r.earlier != nil {
-		r.earlier.newer = r.newer
-	} else {
-		a.oldest = r.newer
-	}
-	if r.newer != nil {
-		r.newer.earlier = r.earlier
-	} else {
-		a.newest = r.earlier
-	}
-	r.newer, r.earlier = nil, nil
 }
 
 // enter takes a place among the requests in flight; leave gives it back in any case.

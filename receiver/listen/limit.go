@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -183,11 +184,10 @@ type limited struct {
 	privileged atomic.Bool
 
 	// The others are guarded by the limit's lock.
-	open        bool
-	peer        *peer // nil: of a proven source or a proxy
-	busy        int   // requests in the handler
-	idle        bool  // in peer's list
-	older, next *limited
+	open bool
+	peer *peer         // nil: of a proven source or a proxy
+	busy int           // requests in the handler
+	idle *list.Element // in peer's list of those that do nothing, or nil
 }
 
 // Close implements net.Conn.

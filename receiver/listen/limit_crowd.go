@@ -1,6 +1,9 @@
 package listen
 
-import "net/netip"
+import (
+	"container/list"
+	"net/netip"
+)
 
 // crowd is the unproven sources that have connections, by how many they have.
 type crowd struct {
@@ -8,21 +11,18 @@ type crowd struct {
 	sources map[netip.Addr]*peer
 	// levels are the sources with as many connections as the index says, in the order
 	// in which they came there.
-	levels []level
+	levels []*list.List
 	top    int // no level above holds a source
 }
-
-// level is a list of sources.
-type level struct{ first, last *peer }
 
 // peer is a source with connections.
 type peer struct {
 	addr netip.Addr
 	size int // connections
-	// first and last are the ends of the list of connections that do nothing; the first
-	// has done so for longest.
-	first, last   *limited
-	before, after *peer // in its level
+	// idle are its connections that do nothing; the first has done so for longest.
+	idle list.List
+	// place is where it stands in its level.
+	place *list.Element
 }
 
 // peer returns the source of an address, which may be new.
@@ -37,7 +37,7 @@ func (c *crowd) peer(a netip.Addr) *peer {
 // connections that has one that does nothing, if that source has more than p even
 // then. For a p that has none, or nil, any will do.
 func (c *crowd) victim(p *peer) *limited {
-	for c.top > 0 && c.levels[c.top].first == nil {
+	for c.top > 0 && c.levels[c.top].Len() == 0 {
 		c.top--
 	}
 	least := 1
@@ -45,9 +45,10 @@ func (c *crowd) victim(p *peer) *limited {
 		least = p.size + 2
 	}
 	for n := c.top; n >= least; n-- {
-		for s := c.levels[n].first; s != nil; s = s.after {
-			if s.first != nil && s != p {
-				return s.first
+		for at := c.levels[n].Front(); at != nil; at = at.Next() {
+			s := at.Value.(*peer)
+			if first := s.idle.Front(); first != nil && s != p {
+				return first.Value.(*limited)
 			}
 		}
 	}
@@ -77,70 +78,29 @@ func (c *crowd) drop(l *limited) {
 
 // resize moves a source to another level.
 func (c *crowd) resize(p *peer, size int) {
-	if p.size > 0 {
-		c.levels[p.size].remove(p)
+	if p.place != nil {
+		c.levels[p.size].Remove(p.place)
+		p.place = nil
 	}
 	p.size = size
 	for len(c.levels) <= size {
-		c.levels = append(c.levels, level{})
+		c.levels = append(c.levels, list.New())
 	}
 	if size > 0 {
-		c.levels[size].push(p)
+		p.place = c.levels[size].PushBack(p)
 		c.top = max(c.top, size)
 	}
 }
 
-func (v *level) push(p *peer) {
-	p.before, p.after = v.last, nil
-	if v.last != nil {
-		v.last.after = p
-	} else {
-		v.first = p
-	}
-	v.last = p
-}
-
-func (v *level) remove(p *peer) {
-	if p.before != nil {
-		p.before.after = p.after
-	} else {
-		v.first = p.after
-	}
-	if p.after != nil {
-		p.after.before = p.before
-	} else {
-		v.last = p.before
-	}
-	p.before, p.after = nil, nil
-}
-
 func (p *peer) putIdle(c *limited) {
-	if c.idle {
-		return
+	if c.idle == nil {
+		c.idle = p.idle.PushBack(c)
 	}
-	c.idle, c.older, c.next = true, p.last, nil
-	if p.last != nil {
-		p.last.next = c
-	} else {
-		p.first = c
-	}
-	p.last = c
 }
 
 func (p *peer) takeIdle(c *limited) {
-	if !c.idle {
-		return
+	if c.idle != nil {
+		p.idle.Remove(c.idle)
+		c.idle = nil
 	}
-	c.idle = false
-	if c.older != nil {
-		c.older.next = c.next
-	} else {
-		p.first = c.next
-	}
-	if c.next != nil {
-		c.next.older = c.older
-	} else {
-		p.last = c.older
-	}
-	c.older, c.next = nil, nil
 }
