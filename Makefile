@@ -27,7 +27,7 @@ TOOLS     = -modfile=$(CURDIR)/hack/tools/go.mod
 LINT      = $(GO) tool $(TOOLS) golangci-lint-kube-api-linter
 
 # Modules with code of ours.
-MODULES   = . hack/bench
+MODULES   = . hack/bench hack/images
 # Modules that only say which version of a tool is built.
 TOOLMODULES = hack/tools hack/cluster/k8s hack/cluster/kwok
 

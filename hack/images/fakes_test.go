@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -45,4 +47,46 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(dir)
 	}
 	os.Exit(code)
+}
+
+// packFakes packs the receiver and the operator into the folder to.
+func packFakes(ctx context.Context, to string, out *bytes.Buffer, args ...string) error {
+	dir, err := fakes()
+	if err != nil {
+		return err
+	}
+	return run(ctx, append([]string{
+		"pack", "--binaries", dir, "--source", "../..", "--out", to, "--version", "v1.2.3", "--revision", revision,
+		"--created", epoch, "--program", "receiver", "--program", "operator",
+	}, args...), out)
+}
+
+// packTo packs into a new folder.
+func packTo(t *testing.T, out *bytes.Buffer, args ...string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "images")
+	if err := packFakes(t.Context(), to, out, args...); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return to
+}
+
+// packedOnce is a folder that was packed to without more arguments, for all tests
+// that only read it.
+var packedOnce = sync.OnceValues(func() (string, error) {
+	dir, err := fakes()
+	if err != nil {
+		return "", err
+	}
+	to := filepath.Join(dir, "images")
+	return to, packFakes(context.Background(), to, new(bytes.Buffer))
+})
+
+func packOnce(t *testing.T) string {
+	t.Helper()
+	to, err := packedOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
 }

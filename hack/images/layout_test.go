@@ -18,7 +18,7 @@ import (
 // is, index.json names images, and every blob is called by its digest.
 func TestTar(t *testing.T) {
 	t.Parallel()
-	to := packTo(t, "--tag", "v1.2.3", "--tag", "latest", "--repository", "fairlead")
+	to := packTo(t, new(bytes.Buffer), "--tag", "v1.2.3", "--tag", "latest", "--repository", "fairlead")
 	f, err := os.Open(filepath.Join(to, "operator.tar"))
 	if err != nil {
 		t.Fatal(err)

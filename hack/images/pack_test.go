@@ -24,25 +24,6 @@ const (
 	epoch    = "1700000000"
 )
 
-// packTo packs the receiver and the operator into a new folder.
-func packTo(t *testing.T, args ...string) string {
-	t.Helper()
-	dir, err := fakes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := filepath.Join(t.TempDir(), "images")
-	args = append([]string{
-		"pack", "--binaries", dir, "--source", "../..", "--out", to, "--version", "v1.2.3", "--revision", revision,
-		"--created", epoch, "--program", "receiver", "--program", "operator",
-	}, args...)
-	var out bytes.Buffer
-	if err := run(t.Context(), args, &out); err != nil {
-		t.Fatalf("%v\n%s", err, &out)
-	}
-	return to
-}
-
 func rootOf(t *testing.T, dir string) (v1.ImageIndex, *v1.IndexManifest) {
 	t.Helper()
 	root, err := layout.ImageIndexFromPath(dir)
@@ -79,7 +60,7 @@ func imagesOf(t *testing.T, dir string) (v1.ImageIndex, map[string]v1.Image) {
 
 func TestImage(t *testing.T) {
 	t.Parallel()
-	index, images := imagesOf(t, filepath.Join(packTo(t), "receiver"))
+	index, images := imagesOf(t, filepath.Join(packOnce(t), "receiver"))
 	if err := validate.Index(index); err != nil {
 		t.Errorf("index: %v", err)
 	}
@@ -133,7 +114,7 @@ func TestImage(t *testing.T) {
 
 func TestFiles(t *testing.T) {
 	t.Parallel()
-	_, images := imagesOf(t, filepath.Join(packTo(t), "receiver"))
+	_, images := imagesOf(t, filepath.Join(packOnce(t), "receiver"))
 	content := map[string][]byte{}
 	r := tar.NewReader(mutate.Extract(images["linux/amd64"]))
 	for {
@@ -188,7 +169,7 @@ func TestFiles(t *testing.T) {
 // TestRepeat packs the same programs at another place and time: all is the same.
 func TestRepeat(t *testing.T) {
 	t.Parallel()
-	first, second := contents(t, packTo(t)), contents(t, packTo(t))
+	first, second := contents(t, packOnce(t)), contents(t, packTo(t, new(bytes.Buffer)))
 	if diff := cmp.Diff(first, second); diff != "" {
 		t.Errorf("(-first +second):\n%s", diff)
 	}
@@ -252,6 +233,15 @@ func TestRefused(t *testing.T) {
 				t.Errorf("error %v does not say %q", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestDirty(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	packTo(t, &out, "--version", "v1-dirty", "--arch", "amd64")
+	if !strings.Contains(out.String(), "not committed") || !strings.Contains(out.String(), ":v1-dirty@sha256:") {
+		t.Errorf("output: %s", &out)
 	}
 }
 

@@ -47,7 +47,7 @@ func serve(t *testing.T, password string, options ...registry.Option) *server {
 }
 
 func TestPush(t *testing.T) {
-	from := packTo(t)
+	from := packOnce(t)
 	for label, options := range map[string][]registry.Option{
 		"referrers": {registry.WithReferrersSupport(true)},
 		"tags only": nil, // a registry from before referrers, which gets a tag in their place
@@ -135,7 +135,7 @@ func checkPushed(t *testing.T, s *server, from string) {
 
 // TestPushLogin takes the password from where "docker login" puts it.
 func TestPushLogin(t *testing.T) {
-	from := packTo(t)
+	from := packOnce(t)
 	s := serve(t, "anchor")
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	args := []string{"push", "--from", from, "--to", s.host + "/team", "--program", "receiver"}
@@ -158,7 +158,7 @@ func TestPushLogin(t *testing.T) {
 func TestPushUnreachable(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	s.Close()
-	from := packTo(t)
+	from := packOnce(t)
 	ctx := t.Context()
 	err := run(ctx, []string{"push", "--from", from, "--to", strings.TrimPrefix(s.URL, "http://") + "/team"}, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "can it be reached") {

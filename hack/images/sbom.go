@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -85,6 +86,7 @@ func (r release) sbom(p program, on v1.Platform, image v1.Hash, b *binary, parts
 	whole.References = purl("pkg:oci/" + p.name + "@" + url.QueryEscape(image.String()) +
 		"?arch=" + on.Architecture + "&repository_url=" + r.repository + "/" + p.name)
 	linked := describe(programID, part{path: b.info.Path, version: r.version, licence: licence})
+	linked.References = purl(programPURL(b.info, r.version))
 	linked.Purpose, linked.Checksums = "APPLICATION", []spdxChecksum{{"SHA256", hash}}
 	linked.SourceInfo = "commit " + r.revision
 	doc.Packages = append(doc.Packages, whole, linked)
@@ -123,6 +125,12 @@ func describe(id string, p part) spdxPackage {
 
 func purl(locator string) []spdxReference {
 	return []spdxReference{{"PACKAGE-MANAGER", "purl", locator}}
+}
+
+// programPURL returns the package URL of a program: its module, and where in it.
+func programPURL(info *debug.BuildInfo, version string) string {
+	within := strings.TrimPrefix(strings.TrimPrefix(info.Path, info.Main.Path), "/")
+	return goPURL(part{path: info.Main.Path, version: version}) + "#" + within
 }
 
 // goPURL returns the package URL of a Go module, which is in lower case.

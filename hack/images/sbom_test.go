@@ -23,7 +23,9 @@ func TestSBOM(t *testing.T) {
 		{path: "github.com/Some/Module", version: "v2.0.0+incompatible", sum: "h1:abc=", licence: "MIT"},
 		{path: "stdlib", version: "1.26.8", licence: "BSD-3-Clause"},
 	}
-	b := &binary{content: []byte("x"), info: &debug.BuildInfo{Path: "github.com/fairlead-dev/fairlead/receiver"}}
+	b := &binary{content: []byte("x"), info: &debug.BuildInfo{
+		Path: "github.com/fairlead-dev/fairlead/receiver", Main: debug.Module{Path: "github.com/fairlead-dev/fairlead"},
+	}}
 	out, err := r.sbom(program{name: "receiver"}, v1.Platform{OS: "linux", Architecture: "arm64"},
 		v1.Hash{Algorithm: "sha256", Hex: "00ff"}, b, parts, part{path: rootsModule, version: "v0", licence: "BSD-3-Clause"})
 	if err != nil {
@@ -41,7 +43,7 @@ func TestSBOM(t *testing.T) {
 	}
 	want := map[string]string{
 		"pkg:oci/receiver@sha256%3A00ff?arch=arm64&repository_url=docker.io/fairlead/receiver": "NOASSERTION",
-		"pkg:golang/github.com/fairlead-dev/fairlead/receiver@v1.2.3":                          "Apache-2.0",
+		"pkg:golang/github.com/fairlead-dev/fairlead@v1.2.3#receiver":                          "Apache-2.0",
 		"pkg:golang/github.com/some/module@v2.0.0%2Bincompatible":                              "MIT",
 		"pkg:golang/stdlib@1.26.8":                             "BSD-3-Clause",
 		"pkg:golang/golang.org/x/crypto/x509roots/fallback@v0": "BSD-3-Clause",
@@ -85,7 +87,7 @@ func checkElements(t *testing.T, doc spdxDocument) {
 // the same bytes beside the layout.
 func TestSBOMReferrer(t *testing.T) {
 	t.Parallel()
-	to := packTo(t)
+	to := packOnce(t)
 	_, images := imagesOf(t, filepath.Join(to, "receiver"))
 	root, m := rootOf(t, filepath.Join(to, "receiver"))
 	for _, arch := range []string{"amd64", "arm64"} {
