@@ -121,8 +121,10 @@ const (
 
 // TLS is what holds for the certificate of the webhook listener.
 type TLS struct {
-	// NotAfter is when the certificate in use ends; nil if there is none.
-	NotAfter *time.Time `json:"notAfter,omitempty"`
+	// NotBefore and NotAfter are when the certificate in use begins and ends; nil if
+	// there is none.
+	NotBefore *time.Time `json:"notBefore,omitempty"`
+	NotAfter  *time.Time `json:"notAfter,omitempty"`
 	// Names lists the certificate's DNS names, at most 16.
 	Names []string `json:"names,omitempty"`
 	// Error says why there is no certificate, or why the newest is not in use.

@@ -16,8 +16,25 @@ import (
 	"github.com/fairlead-dev/fairlead/controllers/desired"
 )
 
-// expiring is how long before its end a certificate is a condition.
-const expiring = 14 * 24 * time.Hour
+// When a certificate is a condition: when it ends soon, and what renews it should
+// have done so long ago. Some live for a few days only, and are renewed when a third
+// of that is left.
+const (
+	soon = 14 * 24 * time.Hour
+	// lastPart is how many times as long a certificate lives as the part of its life
+	// that counts as its end, where that is shorter.
+	lastPart = 6
+)
+
+// warnedAt returns when a certificate, that there is, begins to be a condition.
+// Receivers of older versions do not say when it began.
+func warnedAt(c *statusz.TLS) time.Time {
+	before := soon
+	if c.NotBefore != nil {
+		before = max(0, min(soon, c.NotAfter.Sub(*c.NotBefore)/lastPart))
+	}
+	return c.NotAfter.Add(-before)
+}
 
 // certificates returns what receivers say of the certificate that they serve; none
 // if they serve none, or say nothing of it because they are of an older version.
@@ -42,7 +59,7 @@ func nextOfCertificate(all []*statusz.TLS, now time.Time) time.Time {
 		if c.NotAfter == nil {
 			continue
 		}
-		for _, at := range []time.Time{c.NotAfter.Add(-expiring), *c.NotAfter} {
+		for _, at := range []time.Time{warnedAt(c), *c.NotAfter} {
 			if at.After(now) {
 				next = earlier(next, at)
 			}
@@ -59,6 +76,10 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+// ending is how the end of a certificate is written: one that lives for days ends
+// at some hour.
+const ending = "2006-01-02 15:04 MST"
+
 // served is what there is to say of the certificate that receivers serve.
 type served struct {
 	reason, message string
@@ -73,24 +94,25 @@ func (r *Reconciler) observeCertificate(ctx context.Context, ep *v1alpha1.Webhoo
 	if len(all) == 0 {
 		return nil, nil
 	}
-	var ends time.Time
+	now, ends := r.clock.Now(), time.Time{}
 	for _, c := range all {
 		if c.NotAfter == nil {
 			cure, err := r.cureOfCertificate(ctx, ep)
 			return &served{v1alpha1.ReasonCertificateMissing, fmt.Sprintf("A receiver has no certificate to serve TLS with: %s. %s", orUnknown(c.Error), cure), true}, err
 		}
-		ends = earlier(ends, *c.NotAfter)
+		if !now.Before(warnedAt(c)) {
+			ends = earlier(ends, *c.NotAfter)
+		}
 	}
-	left := ends.Sub(r.clock.Now())
-	if left >= expiring {
+	if ends.IsZero() {
 		return nil, nil
 	}
-	verb := "ends"
-	if left <= 0 {
+	verb, down := "ends", !now.Before(ends)
+	if down {
 		verb = "ended"
 	}
 	cure, err := r.cureOfCertificate(ctx, ep)
-	return &served{v1alpha1.ReasonCertificateExpiring, fmt.Sprintf("The certificate %s on %s. %s", verb, ends.UTC().Format(time.DateOnly), cure), left <= 0}, err
+	return &served{v1alpha1.ReasonCertificateExpiring, fmt.Sprintf("The certificate %s at %s. %s%s", verb, ends.UTC().Format(ending), cure, r.notTaken(ep)), down}, err
 }
 
 // notTaken says why a receiver serves an older certificate than the one that it

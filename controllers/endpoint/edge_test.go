@@ -185,23 +185,30 @@ func TestCertificates(t *testing.T) {
 	is(t, ep, v1alpha1.ConditionReady, no, v1alpha1.ReasonCertificateMissing)
 
 	ends := op.clock.Now().Add(14*24*time.Hour + time.Minute)
-	day := ends.UTC().Format(time.DateOnly)
-	op.pods.serves("10.8.2.1", &statusz.TLS{NotAfter: &ends})
+	day := ends.UTC().Format("2006-01-02 15:04 MST")
+	op.pods.serves("10.8.2.1", &statusz.TLS{NotAfter: statusz.When(ends)})
 	says(yes, v1alpha1.ReasonExposed, `Service "chat-receiver" takes requests`)
 	if want := "https://chat-receiver." + ep.Namespace + ".svc/"; ep.Status.URL != want {
 		t.Errorf("status.url is %q, want %q", ep.Status.URL, want)
 	}
 	quiet(t, op)
 	op.clock.Step(2 * time.Minute)
-	says(no, v1alpha1.ReasonCertificateExpiring, "The certificate ends on "+day)
+	says(no, v1alpha1.ReasonCertificateExpiring, "The certificate ends at "+day)
 	is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable) // it serves
 	quiet(t, op)
 	op.clock.Step(14 * 24 * time.Hour)
 	is(t, ep, v1alpha1.ConditionReady, no, v1alpha1.ReasonCertificateExpiring)
-	says(no, v1alpha1.ReasonCertificateExpiring, "The certificate ended on "+day)
+	says(no, v1alpha1.ReasonCertificateExpiring, "The certificate ended at "+day)
 
 	ends = op.clock.Now().Add(90 * 24 * time.Hour)
-	op.pods.serves("10.8.2.1", &statusz.TLS{NotAfter: &ends, Error: "tls.key does not go with tls.crt"})
+	op.pods.serves("10.8.2.1", &statusz.TLS{NotAfter: statusz.When(ends), Error: "tls.key does not go with tls.crt"})
 	says(yes, v1alpha1.ReasonExposed, `A receiver goes on with the certificate from before: tls.key does not go with tls.crt; mend Secret "cert"`)
 	is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable)
+
+	begins := op.clock.Now() // one that lives for six days, and is renewed when two are left
+	ends = begins.Add(6 * 24 * time.Hour)
+	op.pods.serves("10.8.2.1", &statusz.TLS{NotBefore: statusz.When(begins), NotAfter: statusz.When(ends)})
+	says(yes, v1alpha1.ReasonExposed, `Service "chat-receiver" takes requests`)
+	op.clock.Step(5*24*time.Hour + time.Minute)
+	says(no, v1alpha1.ReasonCertificateExpiring, "The certificate ends at")
 }

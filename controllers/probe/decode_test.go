@@ -59,5 +59,10 @@ func FuzzDecode(f *testing.F) {
 		if digestOf(Report{Page: e, TLS: tls}) == before {
 			t.Error("the digest does not depend on the generation")
 		}
+		from, to := now, now.Add(time.Hour)
+		before = digestOf(Report{Page: e, TLS: &statusz.TLS{NotBefore: &from, NotAfter: &to}})
+		if digestOf(Report{Page: e, TLS: &statusz.TLS{NotBefore: &to, NotAfter: &to}}) == before {
+			t.Error("the digest does not depend on when the certificate began")
+		}
 	})
 }

@@ -19,17 +19,17 @@ type digest [sha256.Size]byte
 
 func digestOf(r Report) digest {
 	var m struct {
-		Err      string
-		Page     *statusz.Endpoint
-		TLS      *statusz.TLS
-		NotAfter int64
-		Unlisted int64
+		Err       string
+		Page      *statusz.Endpoint
+		TLS       *statusz.TLS
+		NotBefore int64
+		NotAfter  int64
+		Unlisted  int64
 	}
 	if r.TLS != nil {
 		m.TLS = &statusz.TLS{Names: r.TLS.Names, Error: r.TLS.Error}
-		if at := r.TLS.NotAfter; at != nil { // as a number: not every year can be written as JSON
-			m.TLS.NotAfter, m.NotAfter = present(at), at.Unix()
-		}
+		m.TLS.NotBefore, m.NotBefore = numbered(r.TLS.NotBefore)
+		m.TLS.NotAfter, m.NotAfter = numbered(r.TLS.NotAfter)
 	}
 	if r.Err != nil {
 		m.Err = r.Err.Error()
@@ -76,6 +76,15 @@ func steady(page *statusz.Endpoint) *statusz.Endpoint {
 		e.Misrouted[i] = statusz.Misrouted{Hook: w.Hook, Shape: w.Shape}
 	}
 	return &e
+}
+
+// numbered returns a time as a number, beside whether there is one: not every year
+// can be written as JSON.
+func numbered(t *time.Time) (*time.Time, int64) {
+	if t == nil {
+		return nil, 0
+	}
+	return present(t), t.Unix()
 }
 
 // present returns the same time for every time.

@@ -137,8 +137,9 @@ const maxNames = 16
 
 // State is what holds for a certificate.
 type State struct {
-	// NotAfter is when the certificate in use ends; zero if there is none.
-	NotAfter time.Time
+	// NotBefore and NotAfter are when the certificate in use begins and ends; zero if
+	// there is none.
+	NotBefore, NotAfter time.Time
 	// Names are its first DNS names.
 	Names []string
 	// Err says why there is none, or why the newest is not in use.
@@ -155,7 +156,7 @@ func (c *Certificate) State() State {
 		s.Err = errMissing
 	}
 	if pair != nil {
-		s.NotAfter = pair.Leaf.NotAfter
+		s.NotBefore, s.NotAfter = pair.Leaf.NotBefore, pair.Leaf.NotAfter
 		s.Names = pair.Leaf.DNSNames[:min(maxNames, len(pair.Leaf.DNSNames))]
 	}
 	return s

@@ -115,6 +115,9 @@ func checkState(t *testing.T, c *listen.Certificate, want servertest.Certificate
 		}
 		return
 	}
+	if life := s.NotAfter.Sub(s.NotBefore); life != servertest.Lifetime {
+		t.Errorf("it lives for %v, want %v", life, servertest.Lifetime)
+	}
 	client := servertest.Client(t, want)
 	client.Time = func() time.Time { return s.NotAfter.Add(-time.Minute) }
 	notAfter, err := handshake(t, c.Config(), client)

@@ -59,7 +59,7 @@ func (s *process) status() statusz.Page {
 }
 
 func tlsStatus(c listen.State) *statusz.TLS {
-	t := &statusz.TLS{NotAfter: statusz.When(c.NotAfter), Names: c.Names}
+	t := &statusz.TLS{NotBefore: statusz.When(c.NotBefore), NotAfter: statusz.When(c.NotAfter), Names: c.Names}
 	if c.Err != nil {
 		t.Error = c.Err.Error()
 	}

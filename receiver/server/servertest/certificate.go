@@ -20,6 +20,9 @@ import (
 // ServerName is the host of the certificates.
 const ServerName = "hooks.example.com"
 
+// Lifetime is how long the certificates live.
+const Lifetime = 48 * time.Hour
+
 // Certificate is a self-signed certificate and its key, in PEM.
 type Certificate struct{ Cert, Key []byte }
 
@@ -36,7 +39,7 @@ func NewCertificate(t testing.TB, notAfter time.Time) Certificate {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: ServerName}, DNSNames: []string{ServerName},
-		NotBefore: notAfter.Add(-48 * time.Hour), NotAfter: notAfter, BasicConstraintsValid: true, IsCA: true,
+		NotBefore: notAfter.Add(-Lifetime), NotAfter: notAfter, BasicConstraintsValid: true, IsCA: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
