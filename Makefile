@@ -59,6 +59,7 @@ images: ## Pack container images into dist/images, without a container engine (h
 
 .PHONY: images-push
 images-push: ## Push what `make images` packed: make images-push TO=registry.example.com/team
+	@[ -n '$(TO)' ] || { echo 'say where to: make images-push TO=registry.example.com/team' >&2; exit 1; }
 	@$(IMAGES) push --from $(CURDIR)/dist/images --to='$(TO)'
 
 .PHONY: images-check
