@@ -15,10 +15,8 @@ import (
 // fakes is a folder with the smallest program there is, compiled for every platform
 // under the name of each program. It is made once.
 var fakes = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "fairlead-images-")
-	if err != nil {
-		return "", err
-	}
+	dir := os.Getenv(fakesVariable)
+	var err error
 	write := func(name, s string) { err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(s), 0o644)) }
 	write("go.mod", "module example.test/fake\n\ngo 1.26.0\n")
 	write("main.go", "package main\n\nfunc main() {}\n")
@@ -41,11 +39,18 @@ var fakes = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
+// fakesVariable names the folder that TestMain makes for fakes, and removes.
+const fakesVariable = "FAIRLEAD_IMAGES_FAKES"
+
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := fakes(); err == nil {
-		os.RemoveAll(dir)
+	dir, err := os.MkdirTemp("", "fairlead-images-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	os.Setenv(fakesVariable, dir)
+	code := m.Run()
+	os.RemoveAll(dir)
 	os.Exit(code)
 }
 

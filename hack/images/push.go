@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -67,7 +68,7 @@ func newPusher(out io.Writer) *pusher {
 	return &pusher{transport: &counter{next: remote.DefaultTransport}, out: out}
 }
 
-// A counter counts the requests that write.
+// A counter counts the requests that write to a registry; those for a token don't.
 type counter struct {
 	next   http.RoundTripper
 	writes atomic.Int64
@@ -75,7 +76,7 @@ type counter struct {
 
 // RoundTrip passes r on.
 func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && strings.HasPrefix(r.URL.Path, "/v2/") {
 		c.writes.Add(1)
 	}
 	return c.next.RoundTrip(r)
@@ -98,10 +99,33 @@ func (h *pusher) push(ctx context.Context, dir string, repo name.Repository, tag
 	}
 	fmt.Fprintf(h.out, "pushing %s\n", repo.Name())
 	before := h.transport.writes.Load()
-	if err := p.Push(ctx, repo.Digest(found.digest.String()), found.index); err != nil {
+	if err := found.send(ctx, p, repo, tags); err != nil {
+		return err
+	}
+	what := "pushed"
+	if h.transport.writes.Load() == before {
+		what = "was there"
+	}
+	for _, tag := range tags {
+		fmt.Fprintf(h.out, "%s: %s@%s\n", what, repo.Tag(tag), found.digest)
+	}
+	return nil
+}
+
+// packed is what a layout of ours holds.
+type packed struct {
+	index  v1.ImageIndex
+	digest v1.Hash
+	tags   []string
+	sboms  []v1.Image
+}
+
+// send sends the images, what was said of them, and the tags.
+func (f *packed) send(ctx context.Context, p *remote.Pusher, repo name.Repository, tags []string) error {
+	if err := p.Push(ctx, repo.Digest(f.digest.String()), f.index); err != nil {
 		return explain(repo, err)
 	}
-	for _, sbom := range found.sboms {
+	for _, sbom := range f.sboms {
 		digest, err := sbom.Digest()
 		if err != nil {
 			return fmt.Errorf("hashing SBOM: %w", err)
@@ -115,24 +139,11 @@ func (h *pusher) push(ctx context.Context, dir string, repo name.Repository, tag
 		if err != nil {
 			return fmt.Errorf("reading flags: --tag: %w", err)
 		}
-		if err := p.Push(ctx, ref, found.index); err != nil {
+		if err := p.Push(ctx, ref, f.index); err != nil {
 			return explain(repo, err)
 		}
-		what := "pushed"
-		if h.transport.writes.Load() == before {
-			what = "was there"
-		}
-		fmt.Fprintf(h.out, "%s: %s@%s\n", what, ref.Name(), found.digest)
 	}
 	return nil
-}
-
-// packed is what a layout of ours holds.
-type packed struct {
-	index  v1.ImageIndex
-	digest v1.Hash
-	tags   []string
-	sboms  []v1.Image
 }
 
 func readLayout(dir string) (*packed, error) {
