@@ -21,25 +21,27 @@ type history struct {
 	// are only the breaker's the one before stays.
 	failing   bool
 	lastError string
-	// told is when the log was last told.
-	told time.Time
+	// told is when the log was last told, and toldFailing what.
+	told        time.Time
+	toldFailing bool
 }
 
-// tellEvery bounds how often a responder that works now and then fills the log.
+// tellEvery bounds how often a responder that works now and then fills the log. What
+// is not told because of it is told with the next answer after that, if it is still
+// so: the log must not end with what is no longer true.
 const tellEvery = 10 * time.Second
 
 func (h *history) add(err error, now time.Time) {
 	h.mu.Lock()
-	was := h.failing
 	h.count(err, now)
-	tell := h.failing != was && now.Sub(h.told) >= tellEvery
+	tell, failing, why := h.failing != h.toldFailing && now.Sub(h.told) >= tellEvery, h.failing, h.lastError
 	if tell {
-		h.told = now
+		h.told, h.toldFailing = now, failing
 	}
 	h.mu.Unlock()
 	switch {
-	case tell && err != nil:
-		h.log.Warn("A responder fails; its hook is answered as onFailure says", "err", err)
+	case tell && failing:
+		h.log.Warn("A responder fails; its hook is answered as onFailure says", "err", why)
 	case tell:
 		h.log.Info("A responder answers again")
 	}
