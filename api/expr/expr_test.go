@@ -47,6 +47,16 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// A number that no float64 can hold hides nothing else of an event.
+func TestNumberBeyondAll(t *testing.T) {
+	v := variables(`{"n":1e999,"list":[-1e999,2],"text":"hi","m":{"a":1e400,"b":1}}`)
+	for _, text := range []string{`data.text == "hi"`, `data.n == null`, `data.list[1] == 2.0`, `data.m.b == 1.0`} {
+		if got, err := compile(t, text).Match(v); err != nil || !got {
+			t.Errorf("%s = %t, %v", text, got, err)
+		}
+	}
+}
+
 func TestBodyThatIsNoJSON(t *testing.T) {
 	for _, b := range []string{"", "{", "\xff", `{} {}`} {
 		if got, err := compile(t, `data == null`).Match(variables(b)); err != nil || !got {

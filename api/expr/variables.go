@@ -2,6 +2,7 @@ package expr
 
 import (
 	"encoding/json"
+	"errors"
 	"net/url"
 
 	"github.com/google/cel-go/cel"
@@ -27,7 +28,9 @@ type Variables struct {
 	// parameter; what is malformed in it they do not see.
 	RawQuery string
 	// Body is the event's body. As data, expressions see what encoding/json makes
-	// of it; null if it is no JSON.
+	// of it; null if it is no JSON. A number beyond those of 64 bits is null too, and
+	// takes nothing else with it: else one in some field that an end user may fill
+	// would get an event past every filter.
 	Body []byte
 
 	query    map[string]string
@@ -74,7 +77,8 @@ func (a *activation) firstValues() map[string]string {
 func (a *activation) decoded() any {
 	if !a.readData {
 		a.readData = true
-		if err := json.Unmarshal(a.Body, &a.data); err != nil {
+		var number *json.UnmarshalTypeError // the only kind that any can have
+		if err := json.Unmarshal(a.Body, &a.data); err != nil && !errors.As(err, &number) {
 			a.data = nil
 		}
 	}
