@@ -23,8 +23,9 @@ import (
 var ErrHeader = errors.New("the PROXY protocol header is not one that can be used")
 
 const (
-	// headerTimeout bounds the wait for a header. A proxy sends it with the first
-	// packet of a connection.
+	// headerTimeout bounds how long a header takes to arrive once it has begun. A proxy
+	// sends it with the first packet of a connection; some send that only when the
+	// client has said something, which may be long after it has connected.
 	headerTimeout = 3 * time.Second
 	// headerBuffer is as large as that of the HTTP server, so that what comes with the
 	// header is read with it: an answer to it would be lost if a connection were closed
@@ -45,7 +46,8 @@ type ProxyOptions struct {
 	// Malformed is told of a connection that is closed because its header cannot be
 	// read.
 	Malformed func(peer netip.Addr)
-	// Timeout bounds the wait for a header. 0 means 3 s.
+	// Timeout bounds how long a header takes to arrive once it has begun; for its
+	// beginning a connection waits as long as its own deadline says. 0 means 3 s.
 	Timeout time.Duration
 }
 
@@ -142,9 +144,10 @@ func (c *Conn) start() {
 // connection without a header from a broken one by its first bytes, which it
 // leaves in the buffer.
 func (c *Conn) header() (*proxyproto.Header, error) {
+	c.rest = bufio.NewReaderSize(c.Conn, headerBuffer)
+	_, _ = c.rest.Peek(1) // an error comes again below
 	restore := c.hurry()
 	defer restore()
-	c.rest = bufio.NewReaderSize(c.Conn, headerBuffer)
 	h, err := proxyproto.Read(c.rest)
 	if c.rest.Buffered() == 0 {
 		c.rest = nil

@@ -218,6 +218,32 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// A header is read however late it begins: some proxies send it with the client's
+// first bytes.
+func TestLateHeader(t *testing.T) {
+	l := listen.Proxy(servertest.Listen(t), listen.ProxyOptions{Expects: everybody, Timeout: 1}) // over at once
+	t.Cleanup(func() { _ = l.Close() })
+	client := connect(t, l)
+	c := acceptOne(t, l)
+	read := make(chan string)
+	go func() {
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Error(err)
+		}
+		read <- string(b)
+	}()
+	if _, err := io.WriteString(client, "PROXY TCP4 203.0.113.7 10.0.0.1 1 2\r\nhello"); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, a := <-read, c.(*listen.Conn).Announced(); got != "hello" || a.Client.String() != "203.0.113.7" {
+		t.Errorf("read %q from %v", got, a)
+	}
+}
+
 // The server's deadline counts while the header is waited for, and after it.
 func TestDeadline(t *testing.T) {
 	l := listen.Proxy(servertest.Listen(t), listen.ProxyOptions{Expects: everybody, Timeout: time.Hour})
