@@ -21,7 +21,7 @@ func newResponderMetrics() responderMetrics {
 	return responderMetrics{
 		responses: counter("responses_total", "Requests of synchronous hooks that a responder was to answer, by what became of that.",
 			"hook", "responder", "outcome"),
-		responseSeconds: histogram("response_duration_seconds", "Time from asking a responder to its answer, or to giving up on it.",
+		responseSeconds: histogram("response_duration_seconds", "Time from asking a responder to its answer, or to giving up on it. Where it was not asked (saturated, breaker_open, pending) there is none.",
 			requestBuckets, "hook", "responder"),
 		filters: counter("responder_filter_errors_total", "Events for which a responder's filter had no value, so that it was not asked.", "hook", "responder"),
 		copies:  counter("copies_total", "Copies of synchronous hooks' events for sinks: stored or failed.", "hook", "outcome"),
@@ -35,6 +35,10 @@ func (m *responderMetrics) collectors() []prometheus.Collector {
 // Responded implements respond.Observer.
 func (m *responderMetrics) Responded(hook, responder string, o respond.Outcome, took time.Duration) {
 	m.responses.WithLabelValues(hook, responder, string(o)).Inc()
+	switch o {
+	case respond.Saturated, respond.BreakerOpen, respond.Pending:
+		return // nobody was asked; that it took no time says nothing
+	}
 	m.responseSeconds.WithLabelValues(hook, responder).Observe(took.Seconds())
 }
 

@@ -288,6 +288,27 @@ func TestClientGivesUp(t *testing.T) {
 	}
 }
 
+// A responder may take longer than the server gives a handler to write.
+func TestResponderMayTakeLong(t *testing.T) {
+	g := newRig(t, "stream-chat", nil)
+	cfg := moderator(serve(t, replying(200, `{}`)), api.FailureDeny)
+	cfg.Timeout = metav1.Duration{Duration: time.Hour}
+	g.add(cfg)
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	g.handler.ServeHTTP(w, request("/before-message-send", message))
+	if w.Code != 200 || time.Until(w.write) < 59*time.Minute {
+		t.Errorf("answered %d, with %s left to write it", w.Code, time.Until(w.write))
+	}
+}
+
+// deadlines remembers the deadline for writing.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	write time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return nil }
+
 func listing(hooks ...string) func(*v1alpha1.Config) {
 	return func(c *v1alpha1.Config) { c.Sinks = []v1alpha1.Sink{{Name: "app", Hooks: hooks}} }
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"time"
 
 	"github.com/fairlead-dev/fairlead/receiver/event"
 	"github.com/fairlead-dev/fairlead/receiver/queue"
@@ -46,6 +48,7 @@ func (q *request) choose(body []byte) error {
 //
 // The responder is called off when the client goes away.
 func (q *request) ask() error {
+	q.extend(q.responder.Timeout())
 	a, err := q.responder.Ask(q.r.Context(), q.event, q.r.URL.RawQuery)
 	switch {
 	case err == nil:
@@ -57,6 +60,16 @@ func (q *request) ask() error {
 		q.answer = q.route.allow
 	}
 	return fmt.Errorf("%w: %w", errFallback, err)
+}
+
+// writeTimeout bounds how long the answer to a synchronous hook takes to be sent.
+const writeTimeout = 30 * time.Second
+
+// extend has the connection wait for a responder: the server's own bound on writing
+// counts from the request's beginning, and a responder may take longer.
+func (q *request) extend(wait time.Duration) {
+	// A connection that takes no deadline has its own, by which it ends.
+	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Now().Add(wait + writeTimeout))
 }
 
 // answerReply is a responder's answer as it goes back: unchanged. Where it has no

@@ -74,6 +74,9 @@ func New(cfg *config.Responder, o Options) *Responder {
 // no answer, and not its allow.
 func (r *Responder) Denies() bool { return r.denies }
 
+// Timeout is how long Ask takes at most.
+func (r *Responder) Timeout() time.Duration { return r.timeout }
+
 // Ask posts an event with the query of its request, and returns the answer within
 // the responder's timeout. An error is a *Failure. When ctx ends before, nobody
 // waits for the answer any more, which is no failure of the responder's.
