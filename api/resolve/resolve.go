@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,6 +76,7 @@ func Resolve(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider, now time
 		Drain:      r.drain(),
 		Suspend:    ep.Spec.Suspend,
 	}
+	r.checkCertificate()
 	if len(r.problems) > 0 {
 		return nil, errors.Join(r.problems...)
 	}
@@ -134,6 +136,23 @@ func (r *resolver) url() string {
 	}
 	return ""
 }
+
+// checkCertificate finds a certificate that would count as a signing secret: what
+// everybody can read must verify nothing.
+func (r *resolver) checkCertificate() {
+	tls, ref := r.ep.Spec.Exposure.TLS, r.ep.Spec.SecretRef
+	if tls == nil || tls.SecretName != ref.Name {
+		return
+	}
+	if len(ref.Keys) == 0 || slices.Contains(ref.Keys, certificateEntry) {
+		r.problem("spec.exposure.tls.secretName", "Secret %q holds the signing secrets, and its certificate, which everybody may read, would be one of them; "+
+			"put the certificate into a Secret of its own", ref.Name)
+	}
+}
+
+// certificateEntry is the entry of a Secret of type kubernetes.io/tls with the
+// certificate.
+const certificateEntry = "tls.crt"
 
 // The ports that a URL need not name.
 const (

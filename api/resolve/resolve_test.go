@@ -343,6 +343,19 @@ func TestProblems(t *testing.T) {
 				{"spec.sinks[0].delivery.timeout", `Value "soon" is no duration; write it like 10s, 1500ms or 1h30m`},
 			},
 		},
+		"certificate among the signing secrets": {
+			func(ep *v1alpha1.WebhookEndpoint, _ *v1alpha1.WebhookProvider) {
+				ep.Spec.SecretRef.Keys = nil
+				ep.Spec.Exposure.TLS = &v1alpha1.ExposureTLS{SecretName: ep.Spec.SecretRef.Name}
+			},
+			[]resolve.Problem{{"spec.exposure.tls.secretName", `Secret "signing" holds the signing secrets, and its certificate, which everybody may read, would be one of them; put the certificate into a Secret of its own`}},
+		},
+		"certificate beside the signing secrets": {
+			func(ep *v1alpha1.WebhookEndpoint, _ *v1alpha1.WebhookProvider) {
+				ep.Spec.Exposure.TLS = &v1alpha1.ExposureTLS{SecretName: ep.Spec.SecretRef.Name}
+			},
+			nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ep, p := endpoint(), profile()
