@@ -2,6 +2,7 @@ package desired
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -59,14 +60,16 @@ func webhookServicePort(number int32) *corev1ac.ServicePortApplyConfiguration {
 		WithPort(number).WithTargetPort(intstr.FromString(webhookPortName))
 }
 
-// loadBalancerRanges are the ranges that a load balancer lets in. None opens it
-// to everybody, so that there are none only when nothing is enforced: a Service
-// with no range of its IP family lists those of the other, which lets nobody in.
+// loadBalancerRanges are the ranges that a load balancer lets in: those who send,
+// and the proxies that are trusted to say who does, which may stand before it. None
+// opens it to everybody, so that there are none only when nothing is enforced: a
+// Service with no range of its IP family lists those of the other, which lets nobody
+// in.
 func (b *builder) loadBalancerRanges() []string {
 	if !b.enforces() {
 		return nil
 	}
-	all := b.in.Config.Sources.Ranges
+	all := slices.Concat(b.in.Config.Sources.Ranges, b.in.Config.Sources.TrustedProxies)
 	v4, v6 := families(all)
 	var out []netip.Prefix
 	for _, f := range b.in.ServiceFamilies {

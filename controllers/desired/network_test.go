@@ -271,10 +271,10 @@ func TestLoadBalancerRanges(t *testing.T) {
 	v4, v6 := []string{"192.0.2.0/28", "198.51.100.0/25", "203.0.113.9/32"}, []string{"2001:db8:1::/48"}
 	both := append(slices.Clone(v4), v6...)
 	for name, tt := range map[string]struct {
-		families []string
-		regions  []string
-		own      []v1alpha1.CIDR
-		want     []string
+		families     []string
+		regions      []string
+		own, proxies []v1alpha1.CIDR
+		want         []string
 	}{
 		"unknown":        {want: both},
 		"IPv4":           {families: []string{"IPv4"}, want: v4},
@@ -283,11 +283,12 @@ func TestLoadBalancerRanges(t *testing.T) {
 		"something else": {families: []string{"IPv8"}, want: both},
 		"none of it":     {families: []string{"IPv6"}, regions: []string{"east"}, want: []string{"192.0.2.0/28", "203.0.113.9/32"}},
 		"own":            {families: []string{"IPv6"}, own: []v1alpha1.CIDR{"2001:db8:3::/48", "10.0.0.0/8"}, want: append(slices.Clone(v6), "2001:db8:3::/48")},
+		"proxies":        {families: []string{"IPv4"}, proxies: []v1alpha1.CIDR{"10.20.0.0/24", "2001:db8:4::/48"}, want: append([]string{"10.20.0.0/24"}, v4...)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := build(t, shape{ep: func(ep *v1alpha1.WebhookEndpoint) {
 				ep.Spec.Exposure.Type = v1alpha1.ExposureLoadBalancer
-				ep.Spec.Regions, ep.Spec.Sources.AdditionalRanges = tt.regions, tt.own
+				ep.Spec.Regions, ep.Spec.Sources.AdditionalRanges, ep.Spec.Sources.TrustedProxies = tt.regions, tt.own, tt.proxies
 			}, in: func(in *desired.Inputs) { in.ServiceFamilies = tt.families }})
 			if diff := cmp.Diff(tt.want, typed[corev1.Service](t, object(t, all, "Service")).Spec.LoadBalancerSourceRanges); diff != "" {
 				t.Errorf("ranges (-want +got):\n%s", diff)
