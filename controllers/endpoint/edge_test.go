@@ -124,7 +124,7 @@ func TestSources(t *testing.T) {
 		"private, load balancer": {lb, statusz.SourcePrivate, statusz.SourceViaPeer, []string{"10.0.0.7", "10.0.0.9", "10.0.1.9"},
 			[]string{"private addresses (10.0.0.0/24, 10.0.1.0/24)", "set spec.exposure.proxyProtocol to Required, and list its addresses, such as 10.0.0.0/24, 10.0.1.0/24, in spec.sources.trustedProxies"}},
 		"single, load balancer, PROXY protocol": {lb, statusz.SourceSingle, statusz.SourceViaProxyProtocol, []string{"203.0.113.99"},
-			[]string{"one single address that is not listed (203.0.113.99/32)", "The load balancer, which spec.sources.trustedProxies lists, sees no client itself"}},
+			[]string{"one single address that is not listed (203.0.113.99/32): a new one of the provider's, which belongs into spec.sources.additionalRanges, or else", "The load balancer, which spec.sources.trustedProxies lists, sees no client itself"}},
 		"pod, Ingress": {in, statusz.SourcePod, statusz.SourceViaPeer, []string{"10.244.1.7", "10.244.1.9", "fd00::7"},
 			[]string{"the pods' network (10.244.1.0/24, fd00::/64)", "List the addresses of the proxy's pods, such as 10.244.1.0/24, fd00::/64, in spec.sources.trustedProxies",
 				"List the addresses of the Traefik pods"}},

@@ -108,7 +108,7 @@ func whose(s *sighting) string {
 	case statusz.SourcePrivate:
 		return "private addresses" + of(s) + ", so through a load balancer or another node"
 	}
-	return "one single address that is not listed" + of(s) + ", so through a load balancer or a relay"
+	return "one single address that is not listed" + of(s) + ": a new one of the provider's, which belongs into spec.sources.additionalRanges, or else that of a load balancer or relay"
 }
 
 // of names the ranges in a text.
