@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -39,7 +40,16 @@ type ClientOptions struct {
 	// DialTimeout bounds how long a connection takes to be made, and again its TLS
 	// handshake. It goes on, within that, when the request that wanted it has ended.
 	DialTimeout time.Duration
+	// Silence is how long nothing may come by a connection of HTTP/2 before the other
+	// side is asked whether it is still there, and again how long that answer may take;
+	// then the connection is given up. 0 means 5 s.
+	Silence time.Duration
 }
+
+// silence is the default of ClientOptions.Silence. Without it, requests would go on
+// for a quarter of an hour by a connection whose other side is gone without a word,
+// as with a node that is lost: with HTTP/2 one that times out ends no connection.
+const silence = 5 * time.Second
 
 // Post says how one event is posted.
 type Post struct {
@@ -125,6 +135,7 @@ func newTransport(o ClientOptions, authorities *x509.CertPool) *http.Transport {
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authorities},
 		TLSHandshakeTimeout:    o.DialTimeout,
 		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: cmp.Or(o.Silence, silence), PingTimeout: cmp.Or(o.Silence, silence)},
 		DisableCompression:     true,
 		MaxConnsPerHost:        o.Concurrency,
 		MaxIdleConnsPerHost:    o.Concurrency,
