@@ -76,7 +76,10 @@ func Compile(text string) (*Program, error) {
 	if name := calls(checked, growing); name != "" {
 		return nil, fmt.Errorf("function %s is not available: an event could make its result larger than memory is", name)
 	}
-	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(costLimit))
+	if err := patterns(checked); err != nil {
+		return nil, err
+	}
+	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(costs{}), cel.CostLimit(costLimit))
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,10 @@ func TestMatch(t *testing.T) {
 		`has(data.message) && data.message.text.matches("h.")`: true,
 		`data.members.exists(m, m == "b")`:                     true,
 		`data != null`:                                         true,
+		`"b" in data.members && !("c" in data.members)`:        true,
+		`"n" in data && data.members.size() == 2`:              true,
+		`data.message.text + "!" == "hi!" && type < "n"`:       true,
+		`matches(type, "^message")`:                            true,
 	} {
 		if got, err := compile(t, text).Match(v); err != nil || got != want {
 			t.Errorf("%s = %t, %v; want %t", text, got, err, want)
@@ -78,6 +82,11 @@ func TestMatchEnds(t *testing.T) {
 		`data.list.all(a, data.text.matches("(a*)*b") || true)`,
 		`data.list.map(a, data.text.split("")).size() > 0`,
 		`data.list.all(a, data.text.reverse() != "")`,
+		`data.list.exists(a, "x" in data.list)`,
+		`data.list.exists(a, data.text + data.text == "")`,
+		`data.list.exists(a, data.text.size() == 1)`,
+		`data.list.exists(a, size(data.text) == 1)`,
+		`data.list.exists(a, data.text < data.text)`,
 	} {
 		if _, err := compile(t, text).Match(variables(large)); err == nil {
 			t.Errorf("%s has a value", text)
@@ -88,7 +97,7 @@ func TestMatchEnds(t *testing.T) {
 func TestCompileRefuses(t *testing.T) {
 	for _, text := range []string{
 		"", "data.", `type + "x"`, "nothing == 1", "1", "type == 1", "size(data)",
-		`type.matches("(")`,
+		`type.matches("(")`, `data.text.matches(data.pattern)`, `matches(data.text, type)`, `data.text.matches("a" + type)`,
 		`data.text.replace("", data.text) == ""`, `data.list.join("") == ""`, `"%s".format([data]) == ""`,
 		`[[[[1]]]].all(a, a.all(b, b.all(c, c.all(d, d > 0))))`,
 		strings.Repeat("(", 100) + "true" + strings.Repeat(")", 100),
@@ -97,6 +106,9 @@ func TestCompileRefuses(t *testing.T) {
 		if _, err := expr.Compile(text); err == nil {
 			t.Errorf("%.80q compiles", text)
 		}
+	}
+	if _, err := expr.Compile("type.matches(id)"); !errors.Is(err, expr.ErrPattern) {
+		t.Errorf("Compile of a pattern from an event: %v, want %v", err, expr.ErrPattern)
 	}
 	if _, err := expr.Compile("1"); !errors.Is(err, expr.ErrNotBool) {
 		t.Errorf("Compile(1): %v, want %v", err, expr.ErrNotBool)
