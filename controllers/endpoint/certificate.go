@@ -2,7 +2,9 @@ package endpoint
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/fairlead-dev/fairlead/api/resolve"
 	"github.com/fairlead-dev/fairlead/api/statusz"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/controllers/desired"
@@ -121,6 +124,26 @@ func (r *Reconciler) notTaken(ep *v1alpha1.WebhookEndpoint) string {
 	for _, c := range r.certificates(ep) {
 		if c.NotAfter != nil && c.Error != "" {
 			return fmt.Sprintf(". A receiver goes on with the certificate from before: %s; mend Secret %q", c.Error, desired.TLSSecret(ep))
+		}
+	}
+	return ""
+}
+
+// allNames is how many names a receiver tells at most: there may be more.
+const allNames = 16
+
+// otherNames says that a certificate is not for the endpoint's host; nothing if it
+// is, or if that is not known. It is no condition, because a proxy before the
+// receivers may have the host's, and want another one of them.
+func otherNames(ep *v1alpha1.WebhookEndpoint, all []*statusz.TLS) string {
+	host := resolve.Filled(ep).Spec.Exposure.Host
+	for _, c := range all {
+		names := len(c.Names)
+		if c.NotAfter == nil || host == "" || names == 0 || names >= allNames {
+			continue
+		}
+		if (&x509.Certificate{DNSNames: c.Names}).VerifyHostname(host) != nil {
+			return fmt.Sprintf(". Its certificate is for %s, and not for %s: clients refuse it, unless a proxy before the receivers has another one", strings.Join(c.Names, ", "), host)
 		}
 	}
 	return ""

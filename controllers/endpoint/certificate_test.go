@@ -1,10 +1,12 @@
 package endpoint
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/fairlead-dev/fairlead/api/statusz"
+	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 )
 
 // TestWarnedAt holds that a certificate that lives for a few days is not a condition
@@ -32,5 +34,34 @@ func TestWarnedAt(t *testing.T) {
 	}
 	if got := ends.Sub(warnedAt(&statusz.TLS{NotAfter: &ends})); got != 14*day {
 		t.Errorf("a receiver that does not say when it began: warned %v before its end", got)
+	}
+}
+
+// TestOtherNames holds which certificates are said to be for others.
+func TestOtherNames(t *testing.T) {
+	ends := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	many := slices.Repeat([]string{"b.example.org"}, 16)
+	for name, tt := range map[string]struct {
+		host  string
+		names []string
+		want  bool
+	}{
+		"the host's":       {"a.example.com", []string{"b.example.com", "a.example.com"}, false},
+		"wildcard":         {"a.example.com", []string{"*.example.com"}, false},
+		"wildcard above":   {"a.b.example.com", []string{"*.example.com"}, true},
+		"another's":        {"a.example.com", []string{"b.example.com"}, true},
+		"no host":          {"", []string{"b.example.com"}, false},
+		"no name is told":  {"a.example.com", nil, false},
+		"not all are told": {"a.example.com", many, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ep := &v1alpha1.WebhookEndpoint{Spec: v1alpha1.WebhookEndpointSpec{Exposure: &v1alpha1.Exposure{Host: tt.host}}}
+			if got := otherNames(ep, []*statusz.TLS{{}, {NotAfter: &ends, Names: tt.names}}); (got != "") != tt.want {
+				t.Errorf("it says %q", got)
+			}
+		})
+	}
+	if got := otherNames(&v1alpha1.WebhookEndpoint{}, []*statusz.TLS{{NotAfter: &ends, Names: many[:1]}}); got != "" {
+		t.Errorf("of an endpoint without exposure it says %q", got)
 	}
 }

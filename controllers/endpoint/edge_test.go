@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,7 +112,10 @@ func TestSources(t *testing.T) {
 		create(t, ep)
 		deployed(t, ep)
 		op.pod(t, ep, ep.Name, ip, fine)
-		is(t, ep, v1alpha1.ConditionSourcePreserved, na, v1alpha1.ReasonNoTraffic)
+		c := is(t, ep, v1alpha1.ConditionSourcePreserved, na, v1alpha1.ReasonNoTraffic)
+		if told := strings.Contains(c.Message, "list its pods' in spec.sources.trustedProxies"); told != (ep == in) {
+			t.Errorf("%s: before any traffic it says %q", ep.Name, c.Message)
+		}
 	}
 	for name, tt := range map[string]struct {
 		ep           *v1alpha1.WebhookEndpoint

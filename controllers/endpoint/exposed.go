@@ -49,7 +49,7 @@ func (r *Reconciler) observeExposure(ctx context.Context, ep *v1alpha1.WebhookEn
 		}
 		return nil // it serves, and Exposed says for how long
 	}
-	setCondition(ep, v1alpha1.ConditionExposed, metav1.ConditionTrue, v1alpha1.ReasonExposed, exposedMessage(ep)+r.notTaken(ep))
+	setCondition(ep, v1alpha1.ConditionExposed, metav1.ConditionTrue, v1alpha1.ReasonExposed, exposedMessage(ep)+r.notTaken(ep)+otherNames(ep, r.certificates(ep)))
 	return nil
 }
 

@@ -85,12 +85,22 @@ func (r *Reconciler) setSource(ep *v1alpha1.WebhookEndpoint, pages []*statusz.En
 		setCondition(ep, v1alpha1.ConditionSourcePreserved, was.Status, was.Reason, was.Message)
 		return
 	default:
-		status, reason, message = metav1.ConditionUnknown, v1alpha1.ReasonNoTraffic, "No verified request has come yet"
+		status, reason, message = metav1.ConditionUnknown, v1alpha1.ReasonNoTraffic, "No verified request has come yet"+unbelieved(ep)
 	}
 	if s.unknown {
 		message += ". Some requests come through trusted proxies without a client address that can be read; in mode Enforce they are refused: see what those proxies send"
 	}
 	setCondition(ep, v1alpha1.ConditionSourcePreserved, status, reason, message)
+}
+
+// unbelieved says that nobody will get in, as can be told before anybody has tried.
+func unbelieved(ep *v1alpha1.WebhookEndpoint) string {
+	s := resolve.Filled(ep).Spec
+	proxied := s.Exposure.Type == v1alpha1.ExposureGateway || s.Exposure.Type == v1alpha1.ExposureIngress
+	if !proxied || s.Sources.Mode == v1alpha1.SourceObserve || len(s.Sources.TrustedProxies) > 0 {
+		return ""
+	}
+	return ". All will be refused, because every address is the proxy's: list its pods' in spec.sources.trustedProxies"
 }
 
 // judged reports whether a condition holds what was found of this generation.
