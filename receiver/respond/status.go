@@ -21,6 +21,8 @@ type history struct {
 	// are only the breaker's the one before stays.
 	failing   bool
 	lastError string
+	// givenUp is how many answers in a row nobody waited for.
+	givenUp int
 	// told is when the log was last told, and toldFailing what.
 	told        time.Time
 	toldFailing bool
@@ -30,6 +32,10 @@ type history struct {
 // is not told because of it is told with the next answer after that, if it is still
 // so: the log must not end with what is no longer true.
 const tellEvery = 10 * time.Second
+
+// givenUpInRow is how many answers that nobody waits for, one after the other, are a
+// failure.
+const givenUpInRow = 10
 
 func (h *history) add(err error, now time.Time) {
 	h.mu.Lock()
@@ -51,10 +57,16 @@ func (h *history) add(err error, now time.Time) {
 func (h *history) count(err error, now time.Time) {
 	h.asked++
 	switch o := OutcomeOf(err); o {
-	case GivenUp: // nothing is known
+	case GivenUp:
+		// One says nothing about the responder. When nobody waits for any answer, though,
+		// it is too slow for its provider, and must not look as if all were well.
+		if h.givenUp++; h.givenUp >= givenUpInRow {
+			h.failing, h.lastError = true, err.Error()
+		}
 	case Answered:
-		h.lastSuccess, h.failing, h.lastError = now, false, ""
+		h.lastSuccess, h.failing, h.lastError, h.givenUp = now, false, "", 0
 	default:
+		h.givenUp = 0
 		h.failed++
 		h.failing = true
 		if o != BreakerOpen || h.lastError == "" {
