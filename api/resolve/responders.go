@@ -31,6 +31,10 @@ func (r *resolver) responders() []config.Responder {
 	return all
 }
 
+// maxPatience is the longest timeout that the schema lets a responder have: a
+// receiver that stops waits a little longer than that for requests under way.
+const maxPatience = 15 * time.Second
+
 // patience returns how long a responder is waited for: as long as it says, or
 // four fifths of the hook's deadline, which leaves a fifth to the network.
 func (r *resolver) patience(field string, s *v1alpha1.Responder) time.Duration {
@@ -41,12 +45,12 @@ func (r *resolver) patience(field string, s *v1alpha1.Responder) time.Duration {
 	}
 	deadline := r.duration(field+".hook", hook.Deadline)
 	if s.Timeout == "" {
-		return deadline * 4 / 5
+		return min(deadline*4/5, maxPatience)
 	}
 	timeout := r.duration(field+".timeout", s.Timeout)
 	if timeout >= deadline {
 		r.problem(field+".timeout", "Provider %q waits %s for the answer of hook %q, so a timeout of %s never helps; set it below that, to %s say",
-			r.p.Name, deadline, s.Hook, timeout, deadline*4/5)
+			r.p.Name, deadline, s.Hook, timeout, min(deadline*4/5, maxPatience))
 	}
 	return timeout
 }

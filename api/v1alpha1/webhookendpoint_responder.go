@@ -43,9 +43,9 @@ type Responder struct {
 
 	// timeout bounds the wait for the responder, from dialling to the last byte of
 	// its answer. It must be below the hook's deadline, at which the provider
-	// stops waiting. Unset means four fifths of that deadline.
+	// stops waiting. Unset means four fifths of that deadline, at most 15s.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10ms') && duration(self) <= duration('1m')",message="must be from 10ms to 1m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10ms') && duration(self) <= duration('15s')",message="must be from 10ms to 15s"
 	Timeout Duration `json:"timeout,omitempty"`
 
 	// onFailure is what the provider is answered when the responder cannot be

@@ -32,6 +32,24 @@ func (m *responderMetrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.responses, m.responseSeconds, m.filters, m.copies}
 }
 
+// Answers makes the series of a responder, so that the first of what they count is
+// seen as a change.
+func (m *responderMetrics) Answers(hook, responder string) {
+	for _, o := range respond.Outcomes() {
+		m.responses.WithLabelValues(hook, responder, string(o))
+	}
+	m.filters.WithLabelValues(hook, responder)
+	for _, outcome := range []string{copyStored, copyFailed} {
+		m.copies.WithLabelValues(hook, outcome)
+	}
+}
+
+// The outcomes of copies.
+const (
+	copyStored = "stored"
+	copyFailed = "failed"
+)
+
 // Responded implements respond.Observer.
 func (m *responderMetrics) Responded(hook, responder string, o respond.Outcome, took time.Duration) {
 	m.responses.WithLabelValues(hook, responder, string(o)).Inc()
@@ -49,9 +67,9 @@ func (m *responderMetrics) ResponderFilterFailed(hook, responder string) {
 
 // Copied implements intake.Observer.
 func (m *responderMetrics) Copied(hook string, stored bool) {
-	outcome := "failed"
+	outcome := copyFailed
 	if stored {
-		outcome = "stored"
+		outcome = copyStored
 	}
 	m.copies.WithLabelValues(hook, outcome).Inc()
 }

@@ -82,6 +82,7 @@ type Handler struct {
 	ep        atomic.Pointer[endpoint]
 	inFlight  atomic.Int64 // in ServeHTTP
 	copying   atomic.Int64 // copies that are being stored
+	copyBytes atomic.Int64 // and their bytes
 	admission *admission   // past the checks that need no body
 	draining  atomic.Bool
 	bodies    buffers

@@ -12,9 +12,12 @@ import (
 	"github.com/fairlead-dev/fairlead/receiver/respond"
 )
 
-// maxCopies bounds the copies that are being stored at once: a disk that hangs
-// must not fill memory with what nobody waits for.
-const maxCopies = 1024
+// maxCopies and maxCopyBytes bound the copies that are being stored at once: a disk
+// that hangs must not fill memory with what nobody waits for.
+const (
+	maxCopies    = 1024
+	maxCopyBytes = 64 << 20
+)
 
 var errTooManyCopies = errors.New("too many copies wait to be stored")
 
@@ -87,15 +90,16 @@ func answerReply(a *respond.Answer) *reply {
 // while its responder is being asked. Nobody is told if that fails: it is counted.
 // doc is used until then.
 func (h *Handler) copy(e *event.Event, d queue.Dedup, doc *document) {
-	if h.copying.Add(1) > maxCopies {
+	waiting, size := h.copying.Add(1), h.copyBytes.Add(int64(len(e.Body)))
+	if waiting > maxCopies || waiting > 1 && size > maxCopyBytes {
 		h.copied(doc, e, errTooManyCopies)
 		return
 	}
 	go func() {
 		sinks := h.o.Route(doc.sinks[:0], &doc.facts)
 		if len(sinks) == 0 {
-			h.copying.Add(-1)
 			h.documents.put(doc)
+			h.uncopy(e)
 			return
 		}
 		_, err := h.append(e, d, sinks)
@@ -109,6 +113,11 @@ func (h *Handler) copied(doc *document, e *event.Event, err error) {
 	if err != nil && h.failures.Allow() {
 		h.o.Logger.Error("A copy of a synchronous hook's event was not stored; its sinks do not get it", "hook", e.Hook, "err", err)
 	}
+	h.uncopy(e)
+}
+
+func (h *Handler) uncopy(e *event.Event) {
+	h.copyBytes.Add(-int64(len(e.Body)))
 	h.copying.Add(-1)
 }
 

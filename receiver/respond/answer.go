@@ -42,6 +42,11 @@ const (
 	GivenUp     Outcome = "given_up"     // who asked did not wait for the answer
 )
 
+// Outcomes lists all outcomes.
+func Outcomes() []Outcome {
+	return []Outcome{Answered, Timeout, Unreachable, Status, Oversize, Invalid, Saturated, BreakerOpen, Pending, GivenUp}
+}
+
 // Failure says why there is no answer. It holds no secret, no URL and no body.
 type Failure struct {
 	Outcome Outcome
@@ -92,7 +97,8 @@ func interrupted(ctx context.Context, err error) error {
 func read(ctx context.Context, resp *http.Response) (*Answer, error) {
 	code := resp.StatusCode
 	if code/100 != 2 {
-		if code >= 200 && resp.ContentLength <= maxDrain { // of 101 the body is the connection itself
+		// Nobody waits for a body of unknown length; of 101 it is the connection itself.
+		if code >= 200 && resp.ContentLength >= 0 && resp.ContentLength <= maxDrain {
 			_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // an error closes the connection, which is all there is to do
 		}
 		return nil, &Failure{Outcome: Status, Err: fmt.Errorf("responder answered %d", code), unwell: passing(code)}

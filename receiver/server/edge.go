@@ -35,7 +35,7 @@ func (s *process) webhooks() *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	h := &http.Server{
-		Handler:     s.limited(s.answerReady(Route(s.o.Receivers))),
+		Handler:     s.limited(s.recovered(s.answerReady(Route(s.o.Receivers)))),
 		ConnContext: s.connContext,
 		ReadTimeout: s.o.ReadTimeout, ReadHeaderTimeout: min(headerTimeout, s.o.ReadTimeout), WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,

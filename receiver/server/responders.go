@@ -35,6 +35,7 @@ func (r *Receiver) newResponders(snap *reload.Snapshot, before *responders) (*re
 		if err != nil {
 			return nil, err
 		}
+		r.metrics.Answers(cfg.Hook, cfg.Name)
 		one := runningResponder{hook: cfg.Hook, name: cfg.Name, digest: digest}
 		if old := before.find(cfg.Hook, cfg.Name); old != nil && old.digest == digest {
 			one.Responder = old.Responder

@@ -78,7 +78,7 @@ type ServeOptions struct {
 func Serve(ctx context.Context, o ServeOptions) error {
 	o.ReadTimeout = cmp.Or(o.ReadTimeout, readTimeout)
 	s := &process{o: o, started: o.Now(), metrics: newSisterMetrics()}
-	err := errors.Join(s.openTLS(), s.limitConnections())
+	err := errors.Join(s.openTLS(), s.limitConnections(), s.countPanics())
 	defer s.closeTLS()
 	webhooks := s.webhooks()
 	telemetry, local := s.telemetry(), s.local(s.adminAPI())
@@ -128,6 +128,8 @@ type process struct {
 
 	// limit bounds the connections of Webhooks.
 	limit *listen.Limit
+	// panics counts the handlers of Webhooks that panicked.
+	panics prometheus.Counter
 	// certificate is nil if webhooks come by plain HTTP; watching is what keeps it.
 	certificate *listen.Certificate
 	stopTLS     context.CancelFunc
