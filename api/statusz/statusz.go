@@ -135,7 +135,7 @@ type TLS struct {
 type Responder struct {
 	Name string `json:"name"`
 	Hook string `json:"hook"`
-	// State is SinkOK, SinkFailing (the last answer failed) or SinkPending.
+	// State is SinkOK, SinkFailing (the last answers failed) or SinkPending.
 	State string `json:"state"`
 	// Reason says why it is failing or pending.
 	Reason string `json:"reason,omitempty"`

@@ -17,10 +17,12 @@ type history struct {
 	asked       int64
 	failed      int64
 	lastSuccess time.Time
-	// failing is whether the last answer failed, and lastError why; of failures that
-	// are only the breaker's the one before stays.
+	// failing is whether the last answer failed, and is not one among many that did not;
+	// lastError says why. Of failures that are only the breaker's the one before stays.
 	failing   bool
 	lastError string
+	// inRow is how many answers in a row failed.
+	inRow int
 	// givenUp is how many answers in a row nobody waited for.
 	givenUp int
 	// told is when the log was last told, and toldFailing what.
@@ -36,6 +38,14 @@ const tellEvery = 10 * time.Second
 // givenUpInRow is how many answers that nobody waits for, one after the other, are a
 // failure.
 const givenUpInRow = 10
+
+// A failure means that the responder fails if it is the failedInRow-th in a row, or if
+// there was no answer for quietFor: one that fails among hundreds a minute says little,
+// and the only one in an hour says all.
+const (
+	failedInRow = 3
+	quietFor    = time.Minute
+)
 
 func (h *history) add(err error, now time.Time) {
 	h.mu.Lock()
@@ -64,11 +74,12 @@ func (h *history) count(err error, now time.Time) {
 			h.failing, h.lastError = true, err.Error()
 		}
 	case Answered:
-		h.lastSuccess, h.failing, h.lastError, h.givenUp = now, false, "", 0
+		h.lastSuccess, h.failing, h.lastError, h.givenUp, h.inRow = now, false, "", 0, 0
 	default:
 		h.givenUp = 0
 		h.failed++
-		h.failing = true
+		h.inRow++
+		h.failing = h.failing || h.inRow >= failedInRow || now.Sub(h.lastSuccess) > quietFor
 		if o != BreakerOpen || h.lastError == "" {
 			h.lastError = err.Error()
 		}
