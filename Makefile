@@ -28,6 +28,8 @@ LINT      = $(GO) tool $(TOOLS) golangci-lint-kube-api-linter
 
 # Modules with code of ours.
 MODULES   = . hack/bench hack/images
+# Helm, to test the chart with: costly to build, so `make test` leaves it out.
+CHARTMODULE = hack/chart/helm
 # Modules that only say which version of a tool is built.
 TOOLMODULES = hack/tools hack/cluster/k8s hack/cluster/kwok
 
@@ -84,6 +86,10 @@ demo-cluster: build cluster-binaries ## Show the operator at work on a control p
 test: ## Vet and test every module, with the race detector if there is a C compiler
 	@hack/test.sh
 
+.PHONY: chart-test
+chart-test: cluster-binaries ## Test the Helm chart with Helm itself: goldens, lint, and installs on a control plane
+	@cd $(CHARTMODULE) && CGO_ENABLED=0 $(GO) vet ./... && CGO_ENABLED=0 $(GO) test -timeout 10m ./...
+
 .PHONY: cluster-binaries
 cluster-binaries: ## Build the Kubernetes control plane that tests use, if it is not there
 	@hack/cluster/build.sh
@@ -97,7 +103,7 @@ cluster-down: ## Stop that control plane, and remove its data
 	@hack/cluster/cp.sh down
 
 .PHONY: check
-check: check-generate lint test vuln ## All that CI runs: generate with no diff, lint, tests, known vulnerabilities
+check: check-generate lint test chart-test vuln ## All that CI runs: generate with no diff, lint, tests, known vulnerabilities
 
 .PHONY: check-generate
 check-generate: ## Fail if `make generate` changes a file
@@ -105,7 +111,7 @@ check-generate: ## Fail if `make generate` changes a file
 
 .PHONY: lint
 lint: ## Run the linters, kube-api-linter among them; on scripts, shellcheck if it is there
-	@for m in $(MODULES); do echo "linting $$m"; \
+	@for m in $(MODULES) $(CHARTMODULE); do echo "linting $$m"; \
 		(cd $$m && $(LINT) run -c $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	@if command -v shellcheck >/dev/null; then echo "linting shell scripts"; \
 		shellcheck .ci/run $$(git ls-files -co --exclude-standard '*.sh'); \
@@ -113,15 +119,16 @@ lint: ## Run the linters, kube-api-linter among them; on scripts, shellcheck if 
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities in what is called
-	@hack/vuln.sh
+	@MODULES='$(MODULES) $(CHARTMODULE)' hack/vuln.sh
 
 .PHONY: generate
-generate: ## Make deep copies, CRDs, roles and the API reference from the code
-	@echo "generating deep copies, CRDs, roles and api/README.md"
+generate: ## Make deep copies, CRDs, roles, the API reference and the chart's parts from the code
+	@echo "generating deep copies, CRDs, roles, api/README.md and parts of charts/fairlead"
 	@$(GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1/...
 	@$(GEN) crd paths=./api/v1alpha1/... output:crd:dir=config/crd
 	@$(GO) run ./hack/rbac -go $(GO) -out config
 	@$(GO) run ./hack/apidoc -crds config/crd -conditions api/v1alpha1/conditions.go -out api/README.md
+	@$(GO) run ./hack/chart -config config -chart charts/fairlead
 
 .PHONY: bench
 bench: build ## Measure against the yardstick and print the ratio table (BENCHFLAGS="--rounds 5")
@@ -149,7 +156,7 @@ fmt: ## Format the code
 
 .PHONY: tidy
 tidy: ## Tidy every go.mod
-	@for m in $(MODULES) $(TOOLMODULES); do echo "tidying $$m"; (cd $$m && $(GO) mod tidy) || exit 1; done
+	@for m in $(MODULES) $(CHARTMODULE) $(TOOLMODULES); do echo "tidying $$m"; (cd $$m && $(GO) mod tidy) || exit 1; done
 
 .PHONY: clean
 clean: ## Remove what was built
