@@ -140,7 +140,7 @@ func (a address) compare(other address) int {
 
 func (b *builder) targets() targets {
 	t := targets{map[string]bool{}, map[int32]bool{}, map[address]bool{}}
-	for _, s := range b.posted() {
+	for _, s := range b.in.Config.Posted() {
 		t.add(s.URL, b.ep.Namespace)
 	}
 	return t

@@ -249,6 +249,14 @@ func Enforcer(ep *v1alpha1.WebhookEndpoint) v1alpha1.Enforcer {
 	return v1alpha1.EnforcedByReceiver
 }
 
+// HidesClients reports whether the endpoint, as its manifest has it, refuses
+// everybody until spec.sources.trustedProxies lists the proxy's pods, because every
+// address is theirs.
+func HidesClients(ep *v1alpha1.WebhookEndpoint) bool {
+	ep = resolve.Filled(ep)
+	return proxied(ep) && ep.Spec.Sources.Mode != v1alpha1.SourceObserve && len(ep.Spec.Sources.TrustedProxies) == 0
+}
+
 // NeedsIngressFrom reports whether the endpoint's NetworkPolicy, as its manifest
 // has it, lets nobody to the webhook port until spec.networkPolicy.ingressFrom
 // lists the proxy's pods.

@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
-	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 )
 
@@ -250,30 +249,13 @@ func (b *builder) mounts() []*corev1ac.VolumeMountApplyConfiguration {
 // secrets names the Secrets that the configuration takes files from, sorted.
 func (b *builder) secrets() []string {
 	names := map[string]bool{dirOf(b.in.Config.Secret.Dir): true}
-	for _, s := range b.posted() {
-		names[dirOf(s.CAFile)] = true
-		for _, h := range s.Headers {
-			names[dirOf(h.File)] = true
+	for _, s := range b.in.Config.Posted() {
+		for _, file := range s.Files() {
+			names[dirOf(file)] = true
 		}
 	}
 	delete(names, "")
 	return slices.Sorted(maps.Keys(names))
-}
-
-// posted lists where receivers post: the sinks and the responders.
-func (b *builder) posted() []*config.HTTPSink {
-	var all []*config.HTTPSink
-	for i := range b.in.Config.Sinks {
-		if s := b.in.Config.Sinks[i].HTTP; s != nil {
-			all = append(all, s)
-		}
-	}
-	for i := range b.in.Config.Responders {
-		if s := b.in.Config.Responders[i].HTTP; s != nil {
-			all = append(all, s)
-		}
-	}
-	return all
 }
 
 // dirOf is the first element of a path below the secrets' root: a Secret's name.

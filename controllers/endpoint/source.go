@@ -95,9 +95,7 @@ func (r *Reconciler) setSource(ep *v1alpha1.WebhookEndpoint, pages []*statusz.En
 
 // unbelieved says that nobody will get in, as can be told before anybody has tried.
 func unbelieved(ep *v1alpha1.WebhookEndpoint) string {
-	s := resolve.Filled(ep).Spec
-	proxied := s.Exposure.Type == v1alpha1.ExposureGateway || s.Exposure.Type == v1alpha1.ExposureIngress
-	if !proxied || s.Sources.Mode == v1alpha1.SourceObserve || len(s.Sources.TrustedProxies) > 0 {
+	if !desired.HidesClients(ep) {
 		return ""
 	}
 	return ". All will be refused, because every address is the proxy's: list its pods' in spec.sources.trustedProxies"

@@ -163,30 +163,11 @@ func (s *Snapshot) readFiles(src Source, sum hash.Hash) error {
 // name.
 func namedFiles(c *v1alpha1.Config) []string {
 	var names []string
-	for i := range c.Sinks {
-		names = append(names, filesOf(c.Sinks[i].HTTP)...)
-	}
-	for i := range c.Responders {
-		names = append(names, filesOf(c.Responders[i].HTTP)...)
+	for _, s := range c.Posted() {
+		names = append(names, s.Files()...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-func filesOf(s *v1alpha1.HTTPSink) []string {
-	if s == nil {
-		return nil
-	}
-	var names []string
-	if s.CAFile != "" {
-		names = append(names, s.CAFile)
-	}
-	for _, h := range s.Headers {
-		if h.File != "" {
-			names = append(names, h.File)
-		}
-	}
-	return names
 }
 
 // Dirs lists the directories, below the secrets' root, that a configuration

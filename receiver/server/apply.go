@@ -98,7 +98,6 @@ func (r *Receiver) apply(snap *reload.Snapshot) error {
 	before.closeBut(responders)
 	r.router.Store(router)
 	r.config.Store(c)
-	r.proxies.Store(announcing(c.Sources))
 	r.trusted.Store(source.NewSet(c.Sources.TrustedProxies))
 	r.queue.SetLimits(queueLimits(c))
 	removed, err := r.use(snap, state{snapshot: snap, keys: keys, problems: problems, loadedAt: r.o.Now()})

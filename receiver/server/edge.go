@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	"github.com/fairlead-dev/fairlead/receiver/listen"
 	"github.com/fairlead-dev/fairlead/receiver/source"
 )
@@ -94,21 +93,14 @@ func (s *process) malformedHeader(peer netip.Addr) {
 	}
 }
 
-// announcing returns the peers whose connections begin with a PROXY protocol header;
-// nil if none do.
-func announcing(s v1alpha1.Sources) *source.Set {
-	if !s.ProxyProtocol {
-		return nil
-	}
-	return source.NewSet(s.TrustedProxies)
-}
-
 // announces reports whether connections of a peer begin with a PROXY protocol
 // header.
 func (r *Receiver) announces(peer netip.Addr) bool {
-	p := r.proxies.Load()
-	return p != nil && p.Contains(peer)
+	return r.Config().Sources.ProxyProtocol && r.trusts(peer)
 }
+
+// trusts reports whether a peer is one of the trusted proxies.
+func (r *Receiver) trusts(peer netip.Addr) bool { return r.trusted.Load().Contains(peer) }
 
 // answerReady answers health checks and leaves the rest to next. Whoever asks is
 // answered, without any detail, and it counts as no request.

@@ -53,7 +53,7 @@ func (s *process) proven(client netip.Addr) bool {
 
 func (s *process) trusted(peer netip.Addr) bool {
 	for _, r := range s.o.Receivers {
-		if t := r.trusted.Load(); t != nil && t.Contains(peer) {
+		if r.trusts(peer) {
 			return true
 		}
 	}

@@ -66,9 +66,6 @@ type Receiver struct {
 	// responders are those in use. Only apply changes them.
 	responders atomic.Pointer[responders]
 	config     atomic.Pointer[v1alpha1.Config]
-	// proxies are the peers whose connections begin with a PROXY protocol header; nil
-	// if none do.
-	proxies atomic.Pointer[source.Set]
 	// trusted are all trusted proxies.
 	trusted atomic.Pointer[source.Set]
 	appends appendWatch

@@ -128,20 +128,12 @@ func digestOf(part any, h *v1alpha1.HTTPSink, snap *reload.Snapshot) ([sha256.Si
 		return [sha256.Size]byte{}, err
 	}
 	if h != nil {
-		for _, name := range append([]string{h.CAFile}, headerFiles(h)...) {
+		for _, name := range h.Files() {
 			content, err := snap.ReadFile(name)
 			fmt.Fprintf(&b, "%q %t %x\n", name, err == nil, sha256.Sum256(content))
 		}
 	}
 	return sha256.Sum256(b.Bytes()), nil
-}
-
-func headerFiles(h *v1alpha1.HTTPSink) []string {
-	var names []string
-	for _, h := range h.Headers {
-		names = append(names, h.File)
-	}
-	return names
 }
 
 func (s *runningSink) stop(patience time.Duration) {

@@ -166,6 +166,36 @@ type HTTPSink struct {
 	CAFile string `json:"caFile,omitempty"`
 }
 
+// Posted lists where the receiver posts: its sinks' and responders' servers.
+func (c *Config) Posted() []*HTTPSink {
+	var all []*HTTPSink
+	for i := range c.Sinks {
+		if s := c.Sinks[i].HTTP; s != nil {
+			all = append(all, s)
+		}
+	}
+	for i := range c.Responders {
+		if s := c.Responders[i].HTTP; s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Files lists the paths, below the secrets' root, of the files that it needs.
+func (s *HTTPSink) Files() []string {
+	var names []string
+	if s.CAFile != "" {
+		names = append(names, s.CAFile)
+	}
+	for _, h := range s.Headers {
+		if h.File != "" {
+			names = append(names, h.File)
+		}
+	}
+	return names
+}
+
 // SinkHeader is a header of requests to a sink: a value, or the path of a file
 // below the secrets' root that holds it.
 type SinkHeader struct {

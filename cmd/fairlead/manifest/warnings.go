@@ -9,8 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairlead-dev/fairlead/api/provider"
-	"github.com/fairlead-dev/fairlead/api/resolve"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
+	"github.com/fairlead-dev/fairlead/controllers/desired"
 )
 
 const (
@@ -32,8 +32,12 @@ func (f *File) warnings(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvide
 	if ep.Spec.Sources.Mode == v1alpha1.SourceObserve {
 		all = append(all, "Every address may send, because spec.sources.mode is Observe")
 	}
-	if e := ep.Spec.Exposure; e != nil && (e.Type == v1alpha1.ExposureGateway || e.Type == v1alpha1.ExposureIngress) {
-		all = append(all, proxyWarnings(ep)...)
+	// In a cluster nobody gets in through the proxy that a Gateway or an Ingress is.
+	if desired.HidesClients(ep) {
+		all = append(all, "Behind the proxy every request is refused, because every address is the proxy's; list its pods' in spec.sources.trustedProxies")
+	}
+	if desired.NeedsIngressFrom(ep) {
+		all = append(all, "The NetworkPolicy lets no proxy to the receivers; list its pods in spec.networkPolicy.ingressFrom")
 	}
 	switch ep.Spec.Suspend {
 	case v1alpha1.SuspendIntake:
@@ -42,23 +46,6 @@ func (f *File) warnings(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvide
 		all = append(all, "Nothing is delivered, because spec.suspend is Deliveries")
 	}
 	return append(all, f.secretWarnings(ep)...)
-}
-
-// proxyWarnings says why nobody gets in, in a cluster, through the proxy that a
-// Gateway or an Ingress is.
-func proxyWarnings(ep *v1alpha1.WebhookEndpoint) []string {
-	s := resolve.Filled(ep).Spec
-	if s.Sources.Mode == v1alpha1.SourceObserve {
-		return nil
-	}
-	var all []string
-	if len(s.Sources.TrustedProxies) == 0 {
-		all = append(all, "Behind the proxy every request is refused, because every address is the proxy's; list its pods' in spec.sources.trustedProxies")
-	}
-	if np := s.NetworkPolicy; len(np.IngressFrom) == 0 && (np.Enabled == nil || *np.Enabled) {
-		all = append(all, "The NetworkPolicy lets no proxy to the receivers; list its pods in spec.networkPolicy.ingressFrom")
-	}
-	return all
 }
 
 func (f *File) secretWarnings(ep *v1alpha1.WebhookEndpoint) []string {
