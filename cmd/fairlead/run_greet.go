@@ -7,8 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/cmd/fairlead/manifest"
+	"github.com/fairlead-dev/fairlead/controllers/desired"
 )
 
 // greeting says what is served, and where.
@@ -44,8 +44,7 @@ func (g *greeting) origin() string {
 
 // warnings says what differs from a cluster.
 func (g *greeting) warnings(e manifest.Resolved) []string {
-	x := e.Endpoint.Spec.Exposure
-	if x == nil || x.TLS == nil || g.tls || x.Type == v1alpha1.ExposureIngress {
+	if g.tls || !desired.ServesTLS(e.Endpoint) {
 		return nil
 	}
 	return []string{"In a cluster the receiver serves TLS, because spec.exposure.tls is set; here it speaks plain HTTP, because --tls-dir is not given"}

@@ -42,21 +42,17 @@ func (r *Reconciler) conflict(ctx context.Context, ep *v1alpha1.WebhookEndpoint)
 	if err != nil {
 		return nil, err
 	}
-	others = slices.DeleteFunc(others, func(o *v1alpha1.WebhookEndpoint) bool {
+	others = slices.DeleteFunc(others, func(o sharer) bool {
 		may, _ := r.options.Allowed.Hosts.allow(o.Namespace, o.Spec.Exposure.Host)
-		return !may || older(ep, o) < 0
+		return !may || older(ep, o.WebhookEndpoint) < 0
 	})
 	if len(others) == 0 {
 		return nil, nil
 	}
-	first := slices.MinFunc(others, older)
-	shared, err := r.shared(ctx, ep, first)
-	if err != nil {
-		return nil, err
-	}
+	first := slices.MinFunc(others, func(a, b sharer) int { return older(a.WebhookEndpoint, b.WebhookEndpoint) })
 	return &waiting{reason: v1alpha1.ReasonHostConflict, stalled: true, retry: conflictLook,
 		message: fmt.Sprintf("WebhookEndpoint %q in namespace %q is older and has %s too; choose another spec.exposure.path or host. Until then no route of this endpoint leads there",
-			first.Name, first.Namespace, strings.TrimSuffix(shared, "/"))}, nil
+			first.Name, first.Namespace, strings.TrimSuffix(first.url, "/"))}, nil
 }
 
 // older sorts endpoints by age.
@@ -64,8 +60,14 @@ func older(a, b *v1alpha1.WebhookEndpoint) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
+// sharer is another endpoint, and the first of one's own URLs that it has too.
+type sharer struct {
+	*v1alpha1.WebhookEndpoint
+	url string
+}
+
 // sharing lists the other endpoints that have a URL of this one's.
-func (r *Reconciler) sharing(ctx context.Context, ep *v1alpha1.WebhookEndpoint) ([]*v1alpha1.WebhookEndpoint, error) {
+func (r *Reconciler) sharing(ctx context.Context, ep *v1alpha1.WebhookEndpoint) ([]sharer, error) {
 	hosts := byHost(ep)
 	if len(hosts) == 0 {
 		return nil, nil
@@ -74,18 +76,24 @@ func (r *Reconciler) sharing(ctx context.Context, ep *v1alpha1.WebhookEndpoint) 
 	if err := r.client.List(ctx, &list, client.MatchingFields{endpointHostIndex: hosts[0]}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the endpoints of host %q: %w", hosts[0], err)
 	}
-	var all []*v1alpha1.WebhookEndpoint
+	list.Items = slices.DeleteFunc(list.Items, func(o v1alpha1.WebhookEndpoint) bool {
+		return o.Namespace == ep.Namespace && o.Name == ep.Name || !nested(ep.Spec.Exposure.Path, o.Spec.Exposure.Path)
+	})
+	if len(list.Items) == 0 {
+		return nil, nil
+	}
+	ours, err := r.urls(ctx, ep)
+	if err != nil {
+		return nil, err
+	}
+	var all []sharer
 	for i := range list.Items {
-		other := &list.Items[i]
-		if client.ObjectKeyFromObject(other) == client.ObjectKeyFromObject(ep) || !nested(ep.Spec.Exposure.Path, other.Spec.Exposure.Path) {
-			continue
-		}
-		url, err := r.shared(ctx, ep, other)
+		theirs, err := r.urls(ctx, &list.Items[i])
 		if err != nil {
 			return nil, err
 		}
-		if url != "" {
-			all = append(all, other)
+		if at := slices.IndexFunc(ours, func(url string) bool { return slices.Contains(theirs, url) }); at >= 0 {
+			all = append(all, sharer{&list.Items[i], ours[at]})
 		}
 	}
 	return all, nil
@@ -96,24 +104,6 @@ func (r *Reconciler) sharing(ctx context.Context, ep *v1alpha1.WebhookEndpoint) 
 func nested(a, b string) bool {
 	a, b = strings.TrimSuffix(a, "/")+"/", strings.TrimSuffix(b, "/")+"/"
 	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
-}
-
-// shared returns the first URL that both endpoints have; empty: none.
-func (r *Reconciler) shared(ctx context.Context, a, b *v1alpha1.WebhookEndpoint) (string, error) {
-	ours, err := r.urls(ctx, a)
-	if err != nil {
-		return "", err
-	}
-	theirs, err := r.urls(ctx, b)
-	if err != nil {
-		return "", err
-	}
-	for _, url := range ours {
-		if slices.Contains(theirs, url) {
-			return url, nil
-		}
-	}
-	return "", nil
 }
 
 // urls lists the public URLs of an endpoint that has a host: its own and those of
