@@ -57,6 +57,16 @@ type rendering struct {
 // renderAs renders the chart for a release of a name, in a cluster with kinds.
 func renderAs(t *testing.T, name, text string, kinds ...string) (rendering, error) {
 	t.Helper()
+	made, err := files(t, name, text, kinds...)
+	if err != nil {
+		return rendering{}, err
+	}
+	return parse(made)
+}
+
+// files returns what Helm 4 makes of the templates, by their paths.
+func files(t *testing.T, name, text string, kinds ...string) (map[string]string, error) {
+	t.Helper()
 	caps := common.DefaultCapabilities.Copy()
 	caps.APIVersions = slices.Concat(caps.APIVersions, kinds)
 	caps.KubeVersion = common.KubeVersion{Version: "v1.37.2", Major: "1", Minor: "37"}
@@ -64,13 +74,9 @@ func renderAs(t *testing.T, name, text string, kinds ...string) (rendering, erro
 	options := common.ReleaseOptions{Name: name, Namespace: namespace, Revision: 1, IsInstall: true}
 	all, err := util.ToRenderValues(c, values(t, text), options, caps)
 	if err != nil {
-		return rendering{}, err
+		return nil, err
 	}
-	files, err := engine.Render(c, all)
-	if err != nil {
-		return rendering{}, err
-	}
-	return parse(files)
+	return engine.Render(c, all)
 }
 
 // parse reads the objects of all files, in the order of their names.

@@ -91,31 +91,33 @@ func TestEgress(t *testing.T) {
 	}
 }
 
-// TestRefused holds that values which mean nothing, or too much, are refused.
+// refused are values that mean nothing, or too much.
+var refused = []string{
+	"hostNetwork: true",
+	"securityContext: {runAsNonRoot: false}",
+	"podSecurityContext: {}",
+	"runAsUser: 0",
+	"replica: 2",
+	"image: {digest: sha256:abc}",
+	"image: {digest: 'md5:00000000000000000000000000000000'}",
+	"image: {registry: 'https://registry.example.com'}",
+	"allowed: {exposures: {'*': [NodePort]}}",
+	"allowed: {hosts: {'*': ['a,b']}}",
+	"allowed: {annotation: []}",
+	"namespaces: [Shop]",
+	"namespaces: shop",
+	"pprofBindAddress: 0.0.0.0:6060",
+	"logLevel: loud",
+	"discoveryInterval: 30",
+	"endpoints: [{name: a}]",
+	"endpoints: [{name: a, spec: {provider: stripe}, secret: x}]",
+	"{replicas: 2, leaderElection: false}",
+	"serviceAccount: {create: false}",
+	"{namespaces: [a], endpoints: [{name: e, namespace: b, spec: {provider: stripe}}]}",
+}
+
 func TestRefused(t *testing.T) {
-	for _, text := range []string{
-		"hostNetwork: true",
-		"securityContext: {runAsNonRoot: false}",
-		"podSecurityContext: {}",
-		"runAsUser: 0",
-		"replica: 2",
-		"image: {digest: sha256:abc}",
-		"image: {digest: 'md5:00000000000000000000000000000000'}",
-		"image: {registry: 'https://registry.example.com'}",
-		"allowed: {exposures: {'*': [NodePort]}}",
-		"allowed: {hosts: {'*': ['a,b']}}",
-		"allowed: {annotation: []}",
-		"namespaces: [Shop]",
-		"namespaces: shop",
-		"pprofBindAddress: 0.0.0.0:6060",
-		"logLevel: loud",
-		"discoveryInterval: 30",
-		"endpoints: [{name: a}]",
-		"endpoints: [{name: a, spec: {provider: stripe}, secret: x}]",
-		"{replicas: 2, leaderElection: false}",
-		"serviceAccount: {create: false}",
-		"{namespaces: [a], endpoints: [{name: e, namespace: b, spec: {provider: stripe}}]}",
-	} {
+	for _, text := range refused {
 		if _, err := renderAs(t, release, text); err == nil {
 			t.Errorf("%s: nothing is said of it", text)
 		}
