@@ -39,13 +39,17 @@ export GO FUZZTIME MODULES
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: fairlead
+fairlead: ## Build bin/fairlead only, which is all that a first try needs
+	@mkdir -p bin
+	@echo "building bin/fairlead $(VERSION) (minutes, where Go's caches are empty)"
+	@$(GOBUILD) -o bin/fairlead ./cmd/fairlead
 
 .PHONY: build
-build: ## Build bin/fairlead, bin/receiver and bin/operator, static and trimmed
-	@mkdir -p bin
-	@echo "building bin/fairlead, bin/receiver and bin/operator $(VERSION)"
-	@$(GOBUILD) -o bin/fairlead ./cmd/fairlead
+build: fairlead ## Build bin/fairlead, bin/receiver and bin/operator, static and trimmed
+	@echo "building bin/receiver and bin/operator $(VERSION)"
 	@$(GOBUILD) -o bin/receiver ./receiver
 	@$(GOBUILD) -pgo=off -o bin/operator ./controllers
 
@@ -75,7 +79,7 @@ pgo: ## Profile the receiver under load for the compiler (then commit hack/recei
 	@$(GO) test ./receiver/server -run '^$$' -bench '^BenchmarkServe$$' -benchtime 20s -cpuprofile $(PGO) -o bin/server.test
 
 .PHONY: demo
-demo: build ## Build, play both providers at a receiver, show what reached the sink
+demo: fairlead ## Build, play both providers at a receiver, show what reached the sink
 	@bin/fairlead demo config/samples
 
 .PHONY: demo-cluster
@@ -89,6 +93,18 @@ test: ## Vet and test every module, with the race detector if there is a C compi
 .PHONY: chart-test
 chart-test: cluster-binaries ## Test the Helm chart with Helm itself: goldens, lint, and installs on a control plane
 	@cd $(CHARTMODULE) && CGO_ENABLED=0 $(GO) vet ./... && CGO_ENABLED=0 $(GO) test -timeout 10m ./...
+
+.PHONY: e2e
+e2e: ## Install Fairlead on a real cluster and try everything there (root, Linux; hack/e2e/README.md)
+	@hack/e2e/run.sh full
+
+.PHONY: e2e-short
+e2e-short: ## The same in about two minutes: install, serve, cut, deliver, roll, uninstall
+	@hack/e2e/run.sh short
+
+.PHONY: e2e-table
+e2e-table: ## As e2e, and put the table into hack/e2e/README.md
+	@hack/e2e/run.sh full -table $(CURDIR)/hack/e2e/README.md
 
 .PHONY: cluster-binaries
 cluster-binaries: ## Build the Kubernetes control plane that tests use, if it is not there

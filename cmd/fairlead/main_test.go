@@ -66,7 +66,12 @@ func TestMain(m *testing.M) {
 //	dead N, quarantined N    waits until the receiver at $ADMIN has so many
 //	secrets N                waits until it has so many signing secrets
 //	ready                    waits until a receiver's telemetry at $ADMIN says so
-//	$SAMPLES, $README        config/samples and the README of the project
+//	$SAMPLES                 config/samples
+//	written PAGE TEXT FILE   writes to FILE the next command of PAGE that begins so, as
+//	                         it is written but for addresses; PAGE is README.md and the
+//	                         like, see hack/readme
+//	written -all             fails if a command that a script is to type was not written
+//	manifest PAGE N FILE     writes to FILE the Nth block of YAML of PAGE
 //	$LISTEN, $ADMIN, $ADMIN2 addresses where nothing listens
 //	certificate/             tls.crt and tls.key by the authority in ca.pem
 //	endpoint.yaml            an endpoint for $LISTEN/hooks that delivers to the sink
@@ -97,7 +102,6 @@ func TestScripts(t *testing.T) {
 			e.Setenv("SERVER", plain.URL)
 			e.Setenv("TLSSERVER", secure.URL)
 			e.Setenv("SAMPLES", samples)
-			e.Setenv("README", filepath.Join(samples, "../../README.md"))
 			// A program that is built with the race detector would sleep for a second
 			// before it ends.
 			e.Setenv("GORACE", cmp.Or(os.Getenv("GORACE"), "atexit_sleep_ms=20"))
@@ -118,7 +122,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(e.WorkDir, "secret.txt"), []byte(signingSecret+"\n"), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"seen": seen, "answer": setAnswer, "delivered": delivered, "ready": ready,
-			"atleast": atLeast, "dead": counted("fairlead_receiver_dead_letters"), "quarantined": counted("fairlead_receiver_quarantined_requests"), "secrets": secrets},
+			"written": written, "manifest": shown, "atleast": atLeast, "dead": counted("fairlead_receiver_dead_letters"), "quarantined": counted("fairlead_receiver_quarantined_requests"), "secrets": secrets},
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/fairlead-dev/fairlead/api/provider"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/config/samples/moderator/moderation"
+	"github.com/fairlead-dev/fairlead/hack/readme"
 	"github.com/fairlead-dev/fairlead/receiver/verify"
 )
 
@@ -29,6 +30,7 @@ type scriptServer struct {
 	requests int
 	answers  int      // of the sink; 0 means 200
 	events   []string // that the sink took
+	typed    *readme.Typed
 }
 
 func (s *scriptServer) count() int {
