@@ -22,6 +22,9 @@ type Result struct {
 	Config *config.Config
 	// Ranges lists the addresses that may send, by region and address.
 	Ranges []SourceRange
+	// Omitted lists the provider's other addresses: those of the regions that the
+	// endpoint leaves out.
+	Omitted []SourceRange
 	// NextChange is when Ranges will differ; zero: never, as far as is known.
 	NextChange time.Time
 }
@@ -53,10 +56,11 @@ func Problems(err error) []*Problem { return provider.AllOf[*Problem](err) }
 func Resolve(ep *v1alpha1.WebhookEndpoint, p *v1alpha1.WebhookProvider, now time.Time) (*Result, error) {
 	ep = Filled(ep)
 	r := &resolver{ep: ep, p: p, now: now}
-	res := &Result{Ranges: r.ranges(), NextChange: r.nextChange()}
+	res := &Result{Ranges: r.ranges(), Omitted: r.omitted(), NextChange: r.nextChange()}
 	res.Config = &config.Config{
 		APIVersion: config.APIVersion,
 		Kind:       config.Kind,
+		Schema:     config.Schema,
 		Endpoint:   config.Endpoint{Namespace: ep.Namespace, Name: ep.Name, Generation: ep.Generation},
 		Provider:   config.Provider{Name: p.Name, Revision: provider.Revision(p)},
 		Path:       ep.Spec.Exposure.Path,

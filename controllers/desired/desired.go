@@ -3,7 +3,6 @@ package desired
 import (
 	"errors"
 	"fmt"
-	"path"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -117,11 +116,15 @@ func ReceiverName(endpoint string) string { return endpoint + "-receiver" }
 func HeadlessName(endpoint string) string { return ReceiverName(endpoint) + "-headless" }
 
 // ConfigMapName is the name of the ConfigMap with the receivers' configuration.
-// It ends in the version of the configuration's format: receivers of another
-// version, that still run during an upgrade, keep their own.
+// It ends in the schema of the configuration: receivers of another version, that
+// still run during an upgrade, keep their own.
 func ConfigMapName(endpoint string) string {
-	return ReceiverName(endpoint) + "-" + path.Base(config.APIVersion)
+	return ConfigMapPrefix(endpoint) + config.SchemaName(config.Schema)
 }
+
+// ConfigMapPrefix is what the names of an endpoint's ConfigMaps begin with, those
+// of other versions included.
+func ConfigMapPrefix(endpoint string) string { return ReceiverName(endpoint) + "-" }
 
 // Labels are the labels of every object of the endpoint.
 func Labels(endpoint string) map[string]string {
@@ -230,6 +233,7 @@ type Ref struct {
 // Possible lists every object that some endpoint of that name may need. What is
 // there, is the endpoint's own, and is not among Objects is to be removed. Some
 // kinds may be unknown to the cluster: HTTPRoute, Certificate and PodMonitor.
+// ConfigMaps of other versions are not listed: they go when no receiver needs them.
 func Possible(endpoint string) []Ref {
 	receiver := ReceiverName(endpoint)
 	return []Ref{
@@ -244,10 +248,13 @@ func Possible(endpoint string) []Ref {
 		ref("v1", "Service", receiver),
 		ref("v1", "Service", HeadlessName(endpoint)),
 		ref("networking.k8s.io/v1", "NetworkPolicy", receiver),
-		ref("v1", "ConfigMap", ConfigMapName(endpoint)),
+		ConfigMapRef(ConfigMapName(endpoint)),
 		ref("v1", "ServiceAccount", receiver),
 	}
 }
+
+// ConfigMapRef names a ConfigMap, which may be of another version.
+func ConfigMapRef(name string) Ref { return ref("v1", "ConfigMap", name) }
 
 func ref(apiVersion, kind, name string) Ref {
 	return Ref{GroupVersionKind: schema.FromAPIVersionAndKind(apiVersion, kind), Name: name}

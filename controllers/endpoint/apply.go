@@ -171,7 +171,7 @@ func (r *Reconciler) prune(ctx context.Context, ep *v1alpha1.WebhookEndpoint, wa
 		}
 		problems = append(problems, r.remove(ctx, ep, ref))
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, r.pruneConfigs(ctx, ep))...)
 }
 
 func (r *Reconciler) remove(ctx context.Context, ep *v1alpha1.WebhookEndpoint, ref desired.Ref) error {

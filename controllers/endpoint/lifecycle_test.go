@@ -54,7 +54,7 @@ func TestLifecycle(t *testing.T) {
 	is(t, ep, v1alpha1.ConditionSecretReady, yes, v1alpha1.ReasonSecretsUsable)
 	is(t, ep, v1alpha1.ConditionDurable, yes, v1alpha1.ReasonSyncedOnNode)
 
-	want := []string{"ServiceAccount/chat-receiver", "ConfigMap/chat-receiver-v1alpha1", "Deployment/chat-receiver", "Service/chat-receiver",
+	want := []string{"ServiceAccount/chat-receiver", "ConfigMap/chat-receiver-v1", "Deployment/chat-receiver", "Service/chat-receiver",
 		"Service/chat-receiver-headless", "NetworkPolicy/chat-receiver", "PodDisruptionBudget/chat-receiver"}
 	if diff := cmp.Diff(want, present(t.Context(), t, ep), sorted); diff != "" {
 		t.Errorf("objects (-want +got):\n%s", diff)

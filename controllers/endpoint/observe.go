@@ -113,7 +113,7 @@ func (r *Reconciler) observeWorkload(ctx context.Context, ep *v1alpha1.WebhookEn
 // pods lists the endpoint's pods.
 func (r *Reconciler) pods(ctx context.Context, ep *v1alpha1.WebhookEndpoint) ([]corev1.Pod, error) {
 	var list corev1.PodList
-	if err := r.client.List(ctx, &list, client.InNamespace(ep.Namespace), client.MatchingFields{podEndpointIndex: ep.Name}); err != nil {
+	if err := r.client.List(ctx, &list, client.InNamespace(ep.Namespace), client.MatchingFields{labelIndex: ep.Name}); err != nil {
 		return nil, fmt.Errorf("listing pods: %w", err)
 	}
 	return list.Items, nil

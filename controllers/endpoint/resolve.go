@@ -9,11 +9,9 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	"github.com/fairlead-dev/fairlead/api/provider"
@@ -155,46 +153,6 @@ func (r *Reconciler) provider(ctx context.Context, name string) (*v1alpha1.Webho
 		return nil, fmt.Errorf("reading WebhookProvider %q: %w", name, err)
 	}
 	return p, nil
-}
-
-// kept is what the endpoint's live ConfigMap holds: the last good configuration,
-// and the profile that it was made from if that was a WebhookProvider. It is what
-// survives a restart of the operator.
-type kept struct {
-	config  *config.Config
-	profile *v1alpha1.WebhookProvider
-}
-
-func (k kept) resolution() *resolution {
-	if k.config == nil {
-		return nil
-	}
-	return &resolution{config: k.config, profile: k.profile}
-}
-
-// kept reads the ConfigMap, from the API server, because the cache has only digests
-// of it. One that is not the endpoint's, or cannot be read, holds nothing.
-func (r *Reconciler) kept(ctx context.Context, ep *v1alpha1.WebhookEndpoint) (kept, error) {
-	cm := &corev1.ConfigMap{}
-	err := r.live.Get(ctx, client.ObjectKey{Namespace: ep.Namespace, Name: desired.ConfigMapName(ep.Name)}, cm)
-	if apierrors.IsNotFound(err) || (err == nil && !metav1.IsControlledBy(cm, ep)) {
-		return kept{}, nil
-	}
-	if err != nil {
-		return kept{}, fmt.Errorf("reading ConfigMap %q: %w", desired.ConfigMapName(ep.Name), err)
-	}
-	var k kept
-	if data, err := yaml.YAMLToJSON([]byte(cm.Data[desired.ConfigKey])); err == nil {
-		if c, err := config.Decode(data); err == nil {
-			k.config = c
-		}
-	}
-	if text, ok := cm.Data[desired.ProfileKey]; ok {
-		if p, err := provider.Parse([]byte(text)); err == nil {
-			k.profile = p
-		}
-	}
-	return k, nil
 }
 
 // invalid says what is wrong with a specification that the schema took.

@@ -44,7 +44,7 @@ import (
 
 // The indexes of the cache.
 const (
-	podEndpointIndex      = "fairlead.endpoint"
+	labelIndex            = "fairlead.endpoint" // of pods and ConfigMaps
 	endpointProviderIndex = "spec.provider"
 	endpointHostIndex     = "spec.exposure.host"
 )
@@ -98,13 +98,13 @@ func children() []client.Object {
 }
 
 // trim drops from an object what the operator does not read: of fields who else
-// manages them, of a pod all but where it is and how it fares, and of a ConfigMap
+// manages them, of a pod all but where it is, how it fares and which ConfigMaps it mounts, and of a ConfigMap
 // all but digests. A quarter of all that would be in memory is configurations, which
 // are compared, and nearly never read.
 func trim(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
-		o.ManagedFields, o.Annotations, o.Spec = nil, nil, corev1.PodSpec{}
+		o.ManagedFields, o.Annotations, o.Spec = nil, nil, withConfigMaps(o.Spec)
 	case *corev1.ConfigMap:
 		digestConfigMap(o)
 		trimManagers(o)
@@ -203,9 +203,12 @@ func (r *Reconciler) setup(ctx context.Context, mgr ctrl.Manager, bell *bell) er
 }
 
 func (r *Reconciler) index(ctx context.Context, mgr ctrl.Manager) error {
-	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, podEndpointIndex, func(o client.Object) []string {
-		return []string{o.GetLabels()[desired.LabelEndpoint]}
-	})
+	byEndpoint := func(o client.Object) []string { return []string{o.GetLabels()[desired.LabelEndpoint]} }
+	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, labelIndex, byEndpoint)
+	if err != nil {
+		return err
+	}
+	err = mgr.GetFieldIndexer().IndexField(ctx, &corev1.ConfigMap{}, labelIndex, byEndpoint)
 	if err != nil {
 		return err
 	}

@@ -50,19 +50,27 @@ func TestRotationUnderLoad(t *testing.T) {
 func TestBadConfigurationIsNotTaken(t *testing.T) {
 	sink := servertest.NewSinkhole(t, nil)
 	r := start(t, t.TempDir(), servertest.Config(t, sink.URL, nil), servertest.Secrets(servertest.OldSecret))
-	for name, bad := range map[string][]byte{
-		"syntax":        []byte("{"),
-		"unknown field": []byte(strings.Replace(string(servertest.Encode(t, servertest.Config(t, sink.URL, nil))), `"path"`, `"paht"`, 1)),
-		"other version": []byte(strings.Replace(string(servertest.Encode(t, servertest.Config(t, sink.URL, nil))), "/v1alpha1", "/v9", 1)),
-		"other endpoint": servertest.Encode(t, servertest.Config(t, sink.URL, func(c *v1alpha1.Config) {
+	good := servertest.Encode(t, servertest.Config(t, sink.URL, nil))
+	edited := func(part, instead string) []byte { return []byte(strings.Replace(string(good), part, instead, 1)) }
+	for name, tt := range map[string]struct {
+		config []byte
+		says   string // a part of what is told
+	}{
+		"syntax":        {[]byte("{"), ""},
+		"unknown field": {edited(`"path"`, `"paht"`), `unknown field "paht"`},
+		"other version": {edited("/v1alpha1", "/v9"), "this receiver reads"},
+		"later schema":  {edited(`"path"`, `"schema": 99, "colour": "red", "path"`), "it has schema 99, and this program reads schemas up to"},
+		"other endpoint": {servertest.Encode(t, servertest.Config(t, sink.URL, func(c *v1alpha1.Config) {
 			c.Endpoint.Name = "other"
-		})),
-		"nobody may send": servertest.Encode(t, servertest.Config(t, sink.URL, func(c *v1alpha1.Config) { c.Sources.Ranges = nil })),
+		})), "this receiver serves"},
+		"nobody may send": {servertest.Encode(t, servertest.Config(t, sink.URL, func(c *v1alpha1.Config) { c.Sources.Ranges = nil })), "everybody would be refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			good := servertest.Encode(t, servertest.Config(t, sink.URL, nil))
-			r.source.Set(bad, servertest.Secrets(servertest.OldSecret))
+			r.source.Set(tt.config, servertest.Secrets(servertest.OldSecret))
 			servertest.Until(t, "the refusal", func() bool { return r.status().Config.Error != "" })
+			if says := r.status().Config.Error; !strings.Contains(says, tt.says) {
+				t.Errorf("/statusz says %q, want %q", says, tt.says)
+			}
 			if got := servertest.Post(t, servertest.NewClient(t), r.url, name, servertest.OldSecret, servertest.BodyOf(name)); got != 200 {
 				t.Errorf("status = %d, want 200", got)
 			}

@@ -53,6 +53,9 @@ type HeaderName = v1alpha1.HeaderName
 type Config struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
+	// Schema is the schema that the file is written by; 0 in files from before there
+	// were numbers.
+	Schema int `json:"schema,omitempty"`
 
 	Endpoint Endpoint `json:"endpoint"`
 	Provider Provider `json:"provider"`
@@ -248,8 +251,13 @@ type Drain struct {
 }
 
 // Decode reads a configuration from JSON. An unknown field, another version,
-// something behind the document, or a value out of its bounds is an error.
+// something behind the document, or a value out of its bounds is an error. A
+// configuration of a later schema is ErrNewerSchema, whatever else is in it; one of
+// an earlier schema is taken.
 func Decode(data []byte) (*Config, error) {
+	if err := checkSchema(data); err != nil {
+		return nil, err
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	var c Config
@@ -271,6 +279,8 @@ func (c *Config) validate() error {
 	switch {
 	case c.APIVersion != APIVersion || c.Kind != Kind:
 		return fmt.Errorf("it is %s %s; this receiver reads %s %s", c.APIVersion, c.Kind, APIVersion, Kind)
+	case c.Schema < 0:
+		return fmt.Errorf("schema %d is negative", c.Schema)
 	case c.Endpoint.Namespace == "" || c.Endpoint.Name == "":
 		return errors.New("endpoint has no namespace or no name")
 	case c.Path == "" || c.Path[0] != '/':
