@@ -7,73 +7,56 @@ import (
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 )
 
-// kstatus returns what tools that go by kstatus, GitOps controllers among them,
-// make of an endpoint as it stands in the API server.
-func kstatus(ctx context.Context, ep *v1alpha1.WebhookEndpoint) (*status.Result, error) {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookEndpoint"))
-	if err := admin.Get(ctx, client.ObjectKeyFromObject(ep), u); err != nil {
-		return nil, err
-	}
-	return status.Compute(u)
-}
-
-// judged holds that kstatus says the same now.
-func judged(t *testing.T, ep *v1alpha1.WebhookEndpoint, want status.Status) {
-	t.Helper()
-	got, err := kstatus(t.Context(), ep)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.Status != want {
-		t.Errorf("kstatus says %s, want %s: %s", got.Status, want, got.Message)
-	}
-}
-
 // TestKstatus follows an endpoint through every state that kstatus knows.
 func TestKstatus(t *testing.T) {
 	ep := chat(namespace(t))
 	create(t, ep)
-	judged(t, ep, status.InProgressStatus) // nobody has seen it yet
+	judged(t, ep, "new", status.InProgressStatus) // nobody has seen it yet: observedGeneration is -1
 
 	op := start(t)
 	is(t, ep, v1alpha1.ConditionReconciling, yes, v1alpha1.ReasonNoReceivers)
-	judged(t, ep, status.InProgressStatus)
+	quiet(t, op)
+	judged(t, ep, "reconciling", status.InProgressStatus)
 	rollOut(t, ep)
 	is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable)
-	judged(t, ep, status.CurrentStatus)
+	quiet(t, op)
+	judged(t, ep, "ready", status.CurrentStatus)
 
 	change(t, ep, func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Regions = []string{"atlantis"} })
 	is(t, ep, v1alpha1.ConditionStalled, yes, v1alpha1.ReasonInvalidSpec)
-	judged(t, ep, status.FailedStatus)
-	change(t, ep, func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Regions = nil })
+	judged(t, ep, "stalled", status.FailedStatus)
+	change(t, ep, func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Suspend = v1alpha1.SuspendIntake })
+	is(t, ep, v1alpha1.ConditionStalled, yes, v1alpha1.ReasonInvalidSpec)
+	judged(t, ep, "stalled-suspended", status.FailedStatus)
+	change(t, ep, func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Regions, ep.Spec.Suspend = nil, v1alpha1.SuspendNone })
 	is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable)
-	judged(t, ep, status.CurrentStatus)
 
 	for _, tt := range []struct {
-		suspend v1alpha1.SuspendMode
-		reason  string
+		suspend       v1alpha1.SuspendMode
+		reason, state string
 	}{
-		{v1alpha1.SuspendIntake, v1alpha1.ReasonIntakeSuspended},
-		{v1alpha1.SuspendDeliveries, v1alpha1.ReasonDeliveriesSuspended},
+		{v1alpha1.SuspendIntake, v1alpha1.ReasonIntakeSuspended, "intake-suspended"},
+		{v1alpha1.SuspendDeliveries, v1alpha1.ReasonDeliveriesSuspended, "deliveries-suspended"},
 	} {
 		change(t, ep, func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Suspend = tt.suspend })
 		is(t, ep, v1alpha1.ConditionReady, yes, tt.reason)
-		judged(t, ep, status.CurrentStatus) // as was asked for
+		judged(t, ep, tt.state, status.CurrentStatus) // as was asked for
 	}
 
 	op.stop()
 	change(t, ep, func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Suspend = v1alpha1.SuspendNone })
-	judged(t, ep, status.InProgressStatus) // what the status says is of another generation
-	start(t)
+	judged(t, ep, "unseen-change", status.InProgressStatus) // what the status says is of another generation
+	op = start(t)
 	is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable)
-	judged(t, ep, status.CurrentStatus)
+	quiet(t, op)
+	change(t, ep, func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Provider = "nobody" })
+	is(t, ep, v1alpha1.ConditionStalled, yes, v1alpha1.ReasonProviderUnknown)
+	judged(t, ep, "provider-unknown", status.FailedStatus)
 }
 
 // TestKstatusTerminating holds that an endpoint that is being deleted is left as
@@ -105,5 +88,5 @@ func TestKstatusTerminating(t *testing.T) {
 	if writes := quiet(t, op); len(writes) > 0 {
 		t.Errorf("an endpoint that is being deleted was written for: %q", writes)
 	}
-	judged(t, ep, status.TerminatingStatus)
+	judged(t, ep, "terminating", status.TerminatingStatus)
 }
