@@ -31,7 +31,9 @@ MODULES   = . hack/bench hack/images
 # Helm, to test the chart with: costly to build, so `make test` leaves it out.
 CHARTMODULE = hack/chart/helm
 # Modules that only say which version of a tool is built.
-TOOLMODULES = hack/tools hack/cluster/k8s hack/cluster/kwok
+TOOLMODULES = hack/tools hack/cluster/k8s hack/cluster/kwok hack/cluster/containerd hack/cluster/cni hack/cluster/coredns
+# Of the cluster that is built and started: 3 has a node with real pods.
+LEVEL     ?= 2
 
 export GO FUZZTIME MODULES
 
@@ -107,15 +109,15 @@ e2e-table: ## As e2e, and put the table into hack/e2e/README.md
 	@hack/e2e/run.sh full -table $(CURDIR)/hack/e2e/README.md
 
 .PHONY: cluster-binaries
-cluster-binaries: ## Build the Kubernetes control plane that tests use, if it is not there
-	@hack/cluster/build.sh
+cluster-binaries: ## Build the Kubernetes control plane that tests use, if it is not there (LEVEL=3: and a node)
+	@hack/cluster/build.sh --level $(LEVEL)
 
 .PHONY: cluster-up
-cluster-up: cluster-binaries ## Start a control plane on the loopback address (hack/cluster/README.md)
-	@hack/cluster/cp.sh up
+cluster-up: cluster-binaries ## Start a control plane on the loopback address (LEVEL=3: a cluster with real pods; hack/cluster/README.md)
+	@hack/cluster/cp.sh up --level $(LEVEL)
 
 .PHONY: cluster-down
-cluster-down: ## Stop that control plane, and remove its data
+cluster-down: ## Stop that cluster, and remove its data
 	@hack/cluster/cp.sh down
 
 .PHONY: check

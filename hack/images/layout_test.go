@@ -19,24 +19,11 @@ import (
 func TestTar(t *testing.T) {
 	t.Parallel()
 	to := packTo(t, new(bytes.Buffer), "--tag", "v1.2.3", "--tag", "latest", "--repository", "fairlead")
-	f, err := os.Open(filepath.Join(to, "operator.tar"))
+	content, err := os.ReadFile(filepath.Join(to, "operator.tar"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	blobs := map[string][]byte{}
-	for r := tar.NewReader(f); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if blobs[h.Name], err = io.ReadAll(r); err != nil {
-			t.Fatal(err)
-		}
-	}
+	blobs := readTar(t, content)
 	var version struct {
 		Version string `json:"imageLayoutVersion"`
 	}
@@ -62,6 +49,24 @@ func TestTar(t *testing.T) {
 	for name := range blobs {
 		if !seen[name] {
 			t.Errorf("%s is in the tar, and nothing needs it", name)
+		}
+	}
+}
+
+// readTar returns the files of a tar by name.
+func readTar(t *testing.T, content []byte) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	for r := tar.NewReader(bytes.NewReader(content)); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[h.Name], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -21,8 +21,10 @@ const usage = `Images packs compiled programs into container images, and pushes 
       make an OCI layout, a tar for "ctr images import" and SBOMs of each program
   images push --to REGISTRY/PATH [--from DIR] [--tag TAG]...
       send what was packed to a registry, as whoever "docker login" made you
+  images tar --name REGISTRY/NAME:TAG --program FILE --out FILE.tar
+      make a tar for "ctr images import" of one static program, for tests
 
-"images pack --help" and "images push --help" list the flags.
+"images pack --help" and so on list the flags.
 `
 
 func main() {
@@ -44,6 +46,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return pack(ctx, rest, out)
 	case "push":
 		return pushCommand(ctx, rest, out)
+	case "tar":
+		return tarCommand(rest, out)
 	case "-h", "-help", "--help", "help":
 		_, err := io.WriteString(out, usage)
 		return err

@@ -22,13 +22,47 @@ type identity struct {
 	user       string
 	groups     []string
 	usages     []x509.ExtKeyUsage
-	names      []string // of a server, beside the loopback address
+	names      []string // of a server, beside localhost
+	addresses  []net.IP // of a server, beside the loopback address and Service kubernetes
 	kubeconfig bool
 }
 
-// identities lists all certificates. The controller-manager and the scheduler
-// serve their health under the certificate that they show the API server.
-func identities() []identity {
+// A node is the machine that pods run on; the zero one is none.
+type node struct {
+	name    string
+	address net.IP
+}
+
+// identities lists all certificates: of a control plane, and of the node's programs
+// if there is one.
+func identities(n node) []identity {
+	if n.name == "" {
+		return controlPlane(nil)
+	}
+	return append(controlPlane([]net.IP{n.address}), nodePrograms(n)...)
+}
+
+// nodePrograms lists the certificates of what runs at a node, and the one by which
+// the API server asks the kubelet for logs.
+func nodePrograms(n node) []identity {
+	only := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	both := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
+	masters := []string{"system:masters"}
+	return []identity{
+		{
+			file: "kubelet", user: "system:node:" + n.name, groups: []string{"system:nodes"}, usages: both,
+			names: []string{n.name}, addresses: []net.IP{n.address}, kubeconfig: true,
+		},
+		{file: "kube-proxy", user: "system:kube-proxy", usages: only, kubeconfig: true},
+		{file: "netpol", user: "netpol", groups: masters, usages: only, kubeconfig: true},
+		{file: "apiserver-kubelet", user: "kube-apiserver-kubelet", groups: masters, usages: only},
+	}
+}
+
+// controlPlane lists the certificates of a control plane, whose API server has more
+// addresses. The controller-manager and the scheduler serve their health under the
+// certificate that they show the API server.
+func controlPlane(addresses []net.IP) []identity {
 	client, server := x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth
 	only := []x509.ExtKeyUsage{client}
 	both := []x509.ExtKeyUsage{client, server}
@@ -37,7 +71,7 @@ func identities() []identity {
 	}
 	return []identity{
 		{file: "etcd", user: "etcd", usages: both},
-		{file: "apiserver", user: "kube-apiserver", usages: both, names: kubernetes},
+		{file: "apiserver", user: "kube-apiserver", usages: both, names: kubernetes, addresses: addresses},
 		{file: "front-proxy", user: "front-proxy-client", usages: only},
 		{file: "admin", user: "admin", groups: []string{"system:masters"}, usages: only, kubeconfig: true},
 		{file: "kwok", user: "kwok", groups: []string{"system:masters"}, usages: only, kubeconfig: true},
@@ -98,7 +132,7 @@ func (a *authority) issue(id identity) (pair, error) {
 	for _, u := range id.usages {
 		if u == x509.ExtKeyUsageServerAuth {
 			cert.DNSNames = append([]string{"localhost"}, id.names...)
-			cert.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 96, 0, 1)}
+			cert.IPAddresses = append([]net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 96, 0, 1)}, id.addresses...)
 		}
 	}
 	return a.sign(cert, key)

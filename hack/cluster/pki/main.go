@@ -6,6 +6,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,8 +15,10 @@ import (
 func main() {
 	dir := flag.String("dir", "", "`folder` to write to; it must exist")
 	server := flag.String("server", "", "`URL` of the API server, for the kubeconfigs")
+	name := flag.String("node", "", "`name` of a node, if one is to run pods")
+	address := flag.String("node-address", "", "`IP` address of that node; the API server has it, too")
 	flag.Parse()
-	if err := run(*dir, *server, time.Now()); err != nil {
+	if err := run(*dir, *server, node{*name, net.ParseIP(*address)}, time.Now()); err != nil {
 		fmt.Fprintln(os.Stderr, "pki:", err)
 		os.Exit(1)
 	}
@@ -23,8 +26,8 @@ func main() {
 
 // run writes DIR/pki/*.crt and *.key, and DIR/*.kubeconfig, readable by the user
 // alone.
-func run(dir, server string, now time.Time) error {
-	files, err := contents(server, now)
+func run(dir, server string, n node, now time.Time) error {
+	files, err := contents(server, n, now)
 	if err != nil {
 		return err
 	}
@@ -40,14 +43,14 @@ func run(dir, server string, now time.Time) error {
 }
 
 // contents returns all files, by their path.
-func contents(server string, now time.Time) (map[string][]byte, error) {
+func contents(server string, n node, now time.Time) (map[string][]byte, error) {
 	ca, err := newAuthority(now)
 	if err != nil {
 		return nil, err
 	}
 	files := map[string][]byte{}
 	ca.pair.addTo(files, "ca")
-	for _, id := range identities() {
+	for _, id := range identities(n) {
 		p, err := ca.issue(id)
 		if err != nil {
 			return nil, fmt.Errorf("issuing the certificate %q: %w", id.file, err)

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,11 +18,13 @@ import (
 
 const server = "https://127.0.0.1:1"
 
+var first = node{"first", net.IPv4(192, 0, 2, 7)}
+
 var now = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 
 func made(t *testing.T) map[string][]byte {
 	t.Helper()
-	files, err := contents(server, now)
+	files, err := contents(server, first, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +37,7 @@ func TestCertificates(t *testing.T) {
 	files := made(t)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(files["pki/ca.crt"])
-	for _, id := range identities() {
+	for _, id := range identities(first) {
 		t.Run(id.file, func(t *testing.T) {
 			cert := certificate(t, files, id.file)
 			if cert.Subject.CommonName != id.user || !slices.Equal(cert.Subject.Organization, id.groups) {
@@ -56,17 +59,23 @@ func TestCertificates(t *testing.T) {
 }
 
 func TestServerName(t *testing.T) {
-	cert := certificate(t, made(t), "apiserver")
-	for name, want := range map[string]bool{
-		"127.0.0.1":              true,
-		"10.96.0.1":              true, // the Service of the API server
-		"localhost":              true,
-		"kubernetes.default.svc": true,
-		"192.0.2.1":              false,
-		"example.test":           false,
+	files := made(t)
+	apiserver, kubelet := certificate(t, files, "apiserver"), certificate(t, files, "kubelet")
+	for name, want := range map[string]struct{ apiserver, kubelet bool }{
+		"127.0.0.1":              {true, true},
+		"192.0.2.7":              {true, true}, // the node
+		"10.96.0.1":              {true, true}, // the Service of the API server
+		"localhost":              {true, true},
+		"first":                  {false, true},
+		"kubernetes.default.svc": {true, false},
+		"192.0.2.1":              {false, false},
+		"example.test":           {false, false},
 	} {
-		if err := cert.VerifyHostname(name); (err == nil) != want {
-			t.Errorf("%s: %v, want it to be good: %t", name, err, want)
+		if err := apiserver.VerifyHostname(name); (err == nil) != want.apiserver {
+			t.Errorf("API server as %s: %v, want it to be good: %t", name, err, want.apiserver)
+		}
+		if err := kubelet.VerifyHostname(name); (err == nil) != want.kubelet {
+			t.Errorf("kubelet as %s: %v, want it to be good: %t", name, err, want.kubelet)
 		}
 	}
 }
@@ -99,6 +108,19 @@ func TestKubeconfig(t *testing.T) {
 	}
 }
 
+// TestNoNode holds that a cluster without a node has no certificate of one.
+func TestNoNode(t *testing.T) {
+	files, err := contents(server, node{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"pki/kubelet.key", "kube-proxy.kubeconfig"} {
+		if _, ok := files[name]; ok {
+			t.Errorf("there is %s", name)
+		}
+	}
+}
+
 func TestServiceAccountKeys(t *testing.T) {
 	files := made(t)
 	private, _ := pem.Decode(files["pki/sa.key"])
@@ -119,7 +141,7 @@ func TestServiceAccountKeys(t *testing.T) {
 // TestPrivate holds that nobody else on the machine can read what was written.
 func TestPrivate(t *testing.T) {
 	dir := t.TempDir()
-	if err := run(dir, server, now); err != nil {
+	if err := run(dir, server, first, now); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
@@ -134,7 +156,7 @@ func TestPrivate(t *testing.T) {
 		n++
 		return err
 	})
-	if err != nil || n < len(identities()) {
+	if err != nil || n < len(identities(first)) {
 		t.Errorf("found %d files, %v", n, err)
 	}
 }
@@ -144,7 +166,7 @@ func TestNoFolder(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(file, server, now); err == nil {
+	if err := run(file, server, first, now); err == nil {
 		t.Error("writing below a file succeeded")
 	}
 }
