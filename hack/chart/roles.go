@@ -40,7 +40,7 @@ var parts = []part{
 	{template: "metrics", when: "and .Values.rbac.create .Values.metrics.enabled",
 		files: []string{"rbac/metrics/auth_role.yaml", "rbac/metrics/auth_role_binding.yaml", "rbac/metrics/reader_role.yaml"}},
 	{template: "people", when: ".Values.rbac.people",
-		files: []string{"rbac/people/endpoint_editor_role.yaml", "rbac/people/endpoint_viewer_role.yaml", "rbac/people/provider_editor_role.yaml"}},
+		files: []string{"rbac/people/endpoint_editor_role.yaml", "rbac/people/endpoint_viewer_role.yaml", "rbac/people/provider_editor_role.yaml", "rbac/people/receiver_admin_role.yaml"}},
 }
 
 var (
