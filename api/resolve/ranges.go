@@ -29,8 +29,22 @@ func Ranges(p *v1alpha1.WebhookProvider, names []string, now time.Time) ([]Sourc
 // ranges returns the ranges in use now, of the chosen regions and of the
 // endpoint's own, sorted and each once.
 func (r *resolver) ranges() []SourceRange {
+	all := r.rangesOf(r.regions())
+	for i, c := range r.ep.Spec.Sources.AdditionalRanges {
+		if cidr, ok := r.prefix(fmt.Sprintf("spec.sources.additionalRanges[%d]", i), c); ok {
+			all = append(all, SourceRange{CIDR: cidr})
+		}
+	}
+	slices.SortFunc(all, func(a, b SourceRange) int {
+		return cmp.Or(cmp.Compare(a.Region, b.Region), a.CIDR.Compare(b.CIDR))
+	})
+	return slices.Compact(all)
+}
+
+// rangesOf returns the ranges of regions that are in use now.
+func (r *resolver) rangesOf(regions []v1alpha1.Region) []SourceRange {
 	var all []SourceRange
-	for _, region := range r.regions() {
+	for _, region := range regions {
 		for _, rg := range region.Ranges {
 			if !inUse(&rg, r.now) {
 				continue
@@ -43,15 +57,21 @@ func (r *resolver) ranges() []SourceRange {
 			all = append(all, SourceRange{Region: region.Name, CIDR: cidr})
 		}
 	}
-	for i, c := range r.ep.Spec.Sources.AdditionalRanges {
-		if cidr, ok := r.prefix(fmt.Sprintf("spec.sources.additionalRanges[%d]", i), c); ok {
-			all = append(all, SourceRange{CIDR: cidr})
+	return all
+}
+
+// omitted returns the ranges of the regions that the endpoint did not choose.
+func (r *resolver) omitted() []SourceRange {
+	if len(r.ep.Spec.Regions) == 0 {
+		return nil
+	}
+	var left []v1alpha1.Region
+	for _, region := range r.p.Spec.Regions {
+		if !slices.Contains(r.ep.Spec.Regions, region.Name) {
+			left = append(left, region)
 		}
 	}
-	slices.SortFunc(all, func(a, b SourceRange) int {
-		return cmp.Or(cmp.Compare(a.Region, b.Region), a.CIDR.Compare(b.CIDR))
-	})
-	return slices.Compact(all)
+	return r.rangesOf(left)
 }
 
 // regions returns the provider's regions that the endpoint chose; all of them if
