@@ -59,7 +59,7 @@ start_apiserver() {
 		--etcd-certfile="$pki/apiserver.crt" --etcd-keyfile="$pki/apiserver.key" \
 		--tls-cert-file="$pki/apiserver.crt" --tls-private-key-file="$pki/apiserver.key" \
 		--client-ca-file="$pki/ca.crt" --authorization-mode=Node,RBAC --allow-privileged \
-		--service-cluster-ip-range=$services --service-account-issuer=https://kubernetes.default.svc.cluster.local \
+		--service-cluster-ip-range="$services" --service-account-issuer=https://kubernetes.default.svc.cluster.local \
 		--service-account-key-file="$pki/sa.pub" --service-account-signing-key-file="$pki/sa.key" \
 		--requestheader-client-ca-file="$pki/ca.crt" --requestheader-allowed-names=front-proxy-client \
 		--requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
@@ -80,7 +80,7 @@ start_controller_manager() {
 		--use-service-account-credentials --root-ca-file="$pki/ca.crt" \
 		--service-account-private-key-file="$pki/sa.key" \
 		--cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key" \
-		--allocate-node-cidrs --cluster-cidr=$pods --service-cluster-ip-range=$services \
+		--allocate-node-cidrs --cluster-cidr="$pods" --service-cluster-ip-range="$services" \
 		--kube-api-qps=1000 --kube-api-burst=1000 --node-monitor-grace-period=5m \
 		--horizontal-pod-autoscaler-sync-period=1s \
 		--horizontal-pod-autoscaler-initial-readiness-delay=1s \

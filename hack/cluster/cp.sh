@@ -21,6 +21,7 @@
 #
 # R is the folder of certificates, data, logs and kubeconfigs; each folder is a
 # cluster of its own. hack/cluster/README.md lists the other variables.
+# shellcheck disable=SC2034,SC2154 # what it sources sets and uses variables, too
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -40,12 +41,10 @@ die() {
 	exit 1
 }
 
-# shellcheck source=hack/cluster/process.sh
-. "$here/process.sh"
-# shellcheck source=hack/cluster/control.sh
-. "$here/control.sh"
-# shellcheck source=hack/cluster/node.sh
-. "$here/node.sh"
+for part in process control host node; do
+	# shellcheck source=/dev/null
+	. "$here/$part.sh"
+done
 
 # --- what the user asks for ---
 
@@ -186,17 +185,22 @@ up() {
 	done
 	trap - EXIT
 	echo "a cluster of level $level is up after $SECONDS s:"
-	if [ "$level" = 3 ]; then
-		echo "  R=\"$R\" $here/cp.sh exec kubectl get nodes"
+	echo "  $(way_in)"
+}
+
+# way_in prints a line to paste.
+way_in() {
+	if [ "$(<"$mark")" = "level 3" ]; then
+		echo "R=\"$R\" $here/cp.sh exec kubectl get nodes"
 	else
-		echo "  export KUBECONFIG=\"$R/admin.kubeconfig\" PATH=\"$bin:\$PATH\""
+		echo "export KUBECONFIG=\"$R/admin.kubeconfig\"${bin:+" PATH=\"$bin:\$PATH\""}"
 	fi
 }
 
 status() {
 	local name ended=0
 	[ -f "$mark" ] || { echo "no cluster in $R" && return 1; }
-	echo "$(cat "$mark") in $R, export KUBECONFIG=\"$R/admin.kubeconfig\""
+	echo "$(cat "$mark") in $R, $(way_in)"
 	for name in $(names); do
 		if alive "$name"; then
 			echo "  $name runs as process $(cut -d ' ' -f 1 "$R/pid/$name")"
@@ -209,7 +213,7 @@ status() {
 
 down() {
 	rmdir "$R" 2>/dev/null || true # if it is empty
-	[ -e "$R" ] || { echo "no cluster in $R" && return 0; }
+	[ -e "$R" ] || { clear_cgroups && echo "no cluster in $R" && return 0; }
 	[ -f "$mark" ] || die "\"$R\" was not made by this script; it is left alone"
 	stop_all
 	rm -rf "$R"
