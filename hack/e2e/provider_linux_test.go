@@ -130,3 +130,8 @@ func message(text string) []byte {
 func created(text string) []byte {
 	return fmt.Appendf(nil, `{"event":"message.didCreate","data":{"messages":[{"messageId":%q,"data":{"text":"héllo 🚀 %s"},"flagCount":0}]}}`, id(), text)
 }
+
+func sum(b []byte) []byte {
+	s := sha256.Sum256(b)
+	return s[:]
+}

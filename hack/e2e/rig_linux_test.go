@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -42,6 +44,7 @@ const nodeAddress = "10.240.0.10"
 // have.
 type rig struct {
 	kube   client.Client
+	config *rest.Config
 	source string
 	out    string
 	short  bool
@@ -51,24 +54,26 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{source: os.Getenv(sourceVariable), out: os.Getenv(outVariable), short: os.Getenv(modeVariable) == "short", report: newReport()}
+	r := &rig{
+		source: os.Getenv(sourceVariable), out: os.Getenv(outVariable), short: os.Getenv(modeVariable) == "short", report: newReport(),
+	}
 	for name, value := range map[string]string{sourceVariable: r.source, outVariable: r.out, "KUBECONFIG": os.Getenv("KUBECONFIG")} {
 		if value == "" {
 			t.Fatalf("%s is not set; run the tests by make e2e", name)
 		}
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
-	if err != nil {
+	var err error
+	if r.config, err = clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG")); err != nil {
 		t.Fatal(err)
 	}
-	config.QPS = -1
+	r.config.QPS, r.config.WarningHandlerWithContext = -1, rest.NoWarnings{}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if r.kube, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+	if r.kube, err = client.New(r.config, client.Options{Scheme: scheme}); err != nil {
 		t.Fatal(err)
 	}
 	r.report.versions(t, r)
@@ -149,4 +154,14 @@ func (r *rig) pods(t testing.TB, namespace string, labels map[string]string) []c
 		t.Fatal(err)
 	}
 	return list.Items
+}
+
+// names are the names of pods, in order.
+func names(pods []corev1.Pod) []string {
+	var all []string
+	for i := range pods {
+		all = append(all, pods[i].Name)
+	}
+	slices.Sort(all)
+	return all
 }

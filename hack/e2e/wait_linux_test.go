@@ -40,7 +40,7 @@ func eventually(t testing.TB, limit time.Duration, what string, try func(context
 // seconds is a duration as the table has it.
 func seconds(d time.Duration) string {
 	if d < time.Second {
-		return d.Round(10 * time.Millisecond).String()
+		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(100 * time.Millisecond).String()
 }
