@@ -27,7 +27,7 @@ TOOLS     = -modfile=$(CURDIR)/hack/tools/go.mod
 LINT      = $(GO) tool $(TOOLS) golangci-lint-kube-api-linter
 
 # Modules with code of ours.
-MODULES   = . hack/bench hack/images
+MODULES   = . hack/bench hack/images hack/gitops
 # Helm, to test the chart with: costly to build, so `make test` leaves it out.
 CHARTMODULE = hack/chart/helm
 # Modules that only say which version of a tool is built.
