@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -184,4 +185,33 @@ func replicas(t *testing.T, ep *v1alpha1.WebhookEndpoint, want int32) {
 		}
 		return nil
 	})
+}
+
+// TestLeaseGoesWithTheOperator holds that the Lease belongs to the ServiceAccount of
+// the operator that leads, so that it does not stay when that is removed: also one
+// that is there already, from a ServiceAccount that was made anew since.
+func TestLeaseGoesWithTheOperator(t *testing.T) {
+	for _, again := range []string{"first", "made anew"} {
+		t.Run(again, func(t *testing.T) {
+			as, owner := operatorAccount(t)
+			op := spawn(t, as).ready()
+			reconciled(t, chat(t, namespace(t), "chat", "stream-chat")) // all of it has started, and can be stopped
+			until(t, "the Lease has an owner", func(ctx context.Context) error {
+				l := &coordinationv1.Lease{}
+				if err := admin.Get(ctx, client.ObjectKey{Namespace: ownNamespace, Name: lease}, l); err != nil {
+					return err
+				}
+				if diff := cmp.Diff([]metav1.OwnerReference{owner}, l.OwnerReferences); diff != "" {
+					return fmt.Errorf("owners (-want +got):\n%s", diff)
+				}
+				return nil
+			})
+			if code, _ := op.signal(syscall.SIGTERM); code != 0 {
+				t.Errorf("the operator ended with code %d, want 0", code)
+			}
+			if got := op.log.errors(); len(got) > 0 {
+				t.Errorf("the log has errors: %q", got)
+			}
+		})
+	}
 }

@@ -105,6 +105,11 @@ func operate(ctx context.Context, cfg *rest.Config, f flags, allowed endpoint.Al
 			return fmt.Errorf("setting up providers: %w", err)
 		}
 	}
+	if f.elect {
+		if err := mgr.Add(&leaseOwner{mgr.GetClient(), mgr.GetAPIReader(), f.ownNamespace, log}); err != nil {
+			return fmt.Errorf("setting up the Lease: %w", err)
+		}
+	}
 	log.Info("Starting", "version", version, "namespaces", f.namespaces.split())
 	return mgr.Start(ctx)
 }

@@ -22,6 +22,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
@@ -57,10 +59,38 @@ func newUser(t *testing.T, name string) user {
 func operatorUser(t *testing.T) user {
 	t.Helper()
 	u := newUser(t, "operator")
+	u.operates(t)
+	return u
+}
+
+// operatorAccount returns a ServiceAccount with all that config/rbac grants the
+// operator, and a reference to it.
+func operatorAccount(t *testing.T) (user, metav1.OwnerReference) {
+	t.Helper()
+	const name = "operator"
+	config := api.NewConfig()
+	config.Clusters["c"] = &api.Cluster{Server: env.Config.Host, CertificateAuthorityData: env.Config.CAData}
+	config.AuthInfos["u"] = &api.AuthInfo{Token: token(t, name, false)}
+	config.Contexts["x"] = &api.Context{Cluster: "c", AuthInfo: "u"}
+	config.CurrentContext = "x"
+	u := user{"system:serviceaccount:" + ownNamespace + ":" + name, filepath.Join(t.TempDir(), "kubeconfig")}
+	if err := clientcmd.WriteToFile(*config, u.kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	u.operates(t)
+	sa := &corev1.ServiceAccount{}
+	if err := admin.Get(t.Context(), client.ObjectKey{Namespace: ownNamespace, Name: name}, sa); err != nil {
+		t.Fatal(err)
+	}
+	return u, metav1.OwnerReference{APIVersion: "v1", Kind: "ServiceAccount", Name: name, UID: sa.UID}
+}
+
+// operates grants all that config/rbac grants the operator.
+func (u user) operates(t *testing.T) {
+	t.Helper()
 	for _, file := range []string{"role.yaml", "provider_role.yaml", "leader-election/role.yaml", "metrics/auth_role.yaml"} {
 		u.grant(t, "", "../config/rbac/"+file)
 	}
-	return u
 }
 
 // grant makes the role in a file, and binds the user to it until the test ends. A
