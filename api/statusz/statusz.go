@@ -57,6 +57,21 @@ type Secret struct {
 	// Problems says what is wrong with entries, by entry; the text holds none of
 	// the secret.
 	Problems map[string]string `json:"problems,omitempty"`
+	// Refused counts the requests that were refused for their signature; nil: none.
+	Refused *Refused `json:"refused,omitempty"`
+}
+
+// Refused counts, since the process began, requests from addresses that may send
+// whose signature was not right.
+type Refused struct {
+	// Unsigned had no signature where the provider puts it: something that is not the
+	// provider, another provider's profile, or a proxy that drops the header.
+	Unsigned int64 `json:"unsigned"`
+	// Wrong had one that no secret here makes of the bytes that came: another secret,
+	// or something that changed the body.
+	Wrong int64 `json:"wrong"`
+	// Late were signed with a secret of ours, too long ago or too far ahead.
+	Late int64 `json:"late"`
 }
 
 // Entry is one signing secret in use.
@@ -87,6 +102,10 @@ type Sources struct {
 	// Unknown counts the requests of the last hour whose client address could not be
 	// known: a trusted proxy sent none, or what cannot be read.
 	Unknown int64 `json:"unknown,omitempty"`
+	// Unlisted counts the requests of the last hour from public addresses, and from
+	// pods', that are not listed: all in mode Observe, in Enforce a sample, at most 5 a
+	// second. Where a NetworkPolicy is to keep those out, they show that it does not.
+	Unlisted int64 `json:"unlisted,omitempty"`
 }
 
 // The findings on the addresses of those that send.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -39,7 +41,7 @@ func (h *hinter) of(status int, body []byte) string {
 	case status == int(h.replies.Unlisted.Status):
 		return "the receiver sees another address than the provider's: while you try, add yours to spec.sources.additionalRanges; behind a proxy, see spec.sources.trustedProxies"
 	case status == int(h.replies.Unauthenticated.Status):
-		return "this secret is not among those of the endpoint's Secret, or something changed the body on the way"
+		return "this secret is not among those of the endpoint's Secret, or something changed the body or headers on the way; if the same is taken by the receiver itself (kubectl port-forward), it is the latter"
 	case status == int(h.replies.TooLarge.Status):
 		return "the body is larger than spec.limits.maxBodyBytes"
 	case status == http.StatusServiceUnavailable:
@@ -52,15 +54,20 @@ func (h *hinter) of(status int, body []byte) string {
 func (h *hinter) ofError(err error) string {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
+	var op *net.OpError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there; start fairlead run, or forward a port to the receiver"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "the receiver speaks plain HTTP there: write http:// in --to, or give it a certificate"
 	case errors.As(err, &authority):
-		return "name the certificate's authority with --ca"
+		return "name the certificate's authority with --ca; if that is a public one, the receiver does not send the certificates between: tls.crt must hold the whole chain"
 	case errors.As(err, &name):
 		return "write the certificate's name in --to, and where to connect in --connect"
+	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
+		return "nothing answers at that address: a firewall, loadBalancerSourceRanges or a NetworkPolicy lets only the provider's addresses in, or it is the wrong address"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "the connection stands and no answer came: a proxy on the way that waits for its upstream, or a receiver that is overloaded; if the receiver itself (kubectl port-forward) answers, it is the former"
 	case errors.Is(err, syscall.ECONNRESET):
 		return "the receiver broke the connection off: it may speak TLS there (write https:// in --to), or want a PROXY protocol header from you (--proxy-from), or take none from you"
 	}

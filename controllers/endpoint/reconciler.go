@@ -116,7 +116,7 @@ func (r *Reconciler) sync(ctx context.Context, ep *v1alpha1.WebhookEndpoint) err
 		problem = first(problem, r.applyAll(ctx, ep, res))
 	}
 	return first(problem,
-		r.observeReports(ep),
+		r.observeReports(ep, res),
 		r.observeWorkload(ctx, ep),
 		r.observeExposure(ctx, ep, res))
 }

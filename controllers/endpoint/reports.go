@@ -20,7 +20,7 @@ var reported = []string{v1alpha1.ConditionSecretReady, v1alpha1.ConditionSinksRe
 // observeReports sets the conditions that receivers report, from the last that
 // each has said, and returns why the endpoint does not work as specified.
 // Receivers that cannot be asked make a condition Unknown, never False.
-func (r *Reconciler) observeReports(ep *v1alpha1.WebhookEndpoint) error {
+func (r *Reconciler) observeReports(ep *v1alpha1.WebhookEndpoint, res *resolution) error {
 	var pages []*statusz.Endpoint
 	silent := 0
 	for _, rep := range r.poller.Reports(types.NamespacedName{Namespace: ep.Namespace, Name: ep.Name}) {
@@ -41,7 +41,7 @@ func (r *Reconciler) observeReports(ep *v1alpha1.WebhookEndpoint) error {
 		return nil
 	}
 	setSinks(ep, pages)
-	r.setSource(ep, pages)
+	r.setSource(ep, res, pages)
 	setDurable(ep, pages)
 	return first(setSecret(ep, pages), configTaken(ep, pages))
 }
@@ -79,9 +79,32 @@ func setSecret(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) error {
 		setCondition(ep, v1alpha1.ConditionSecretReady, metav1.ConditionFalse, v1alpha1.ReasonEntryUnusable, message)
 	default:
 		setCondition(ep, v1alpha1.ConditionSecretReady, metav1.ConditionTrue, v1alpha1.ReasonSecretsUsable,
-			"Every receiver that reports holds usable signing secrets")
+			"Every receiver that reports holds usable signing secrets"+unmatched(pages))
 	}
 	return nil
+}
+
+// unmatched says that requests come and that no secret has verified one yet. What
+// strangers send says nothing any more as soon as one has.
+func unmatched(pages []*statusz.Endpoint) string {
+	var all statusz.Refused
+	for _, p := range pages {
+		if slices.ContainsFunc(p.Secret.Entries, func(e statusz.Entry) bool { return e.LastUsed != nil }) {
+			return ""
+		}
+		if n := p.Secret.Refused; n != nil {
+			all.Unsigned, all.Wrong, all.Late = all.Unsigned+n.Unsigned, all.Wrong+n.Wrong, all.Late+n.Late
+		}
+	}
+	switch {
+	case all.Late > 0:
+		return ", but no request has been taken: some were signed with one of them, too long ago or too far ahead; see whether this cluster's clocks are right"
+	case all.Wrong > 0:
+		return ", but no request has been verified: signatures came that none of them makes. See whether they are those of the same app at the provider, and whether something on the way changes bodies"
+	case all.Unsigned > 0:
+		return ", but no request has been verified: those that came have no signature. See whether spec.provider is right, and whether a proxy drops headers"
+	}
+	return ""
 }
 
 // setDurable sets Durable by the kind of queue.

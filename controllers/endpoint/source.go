@@ -31,6 +31,11 @@ type sighting struct {
 	// there is none. via and addresses are of the receivers that found it.
 	hidden, via string
 	addresses   []string
+	// omitted names the provider's regions that the endpoint leaves out and from which
+	// verified requests come.
+	omitted []string
+	// passed is whether a NetworkPolicy that is to keep unlisted addresses out does not.
+	passed bool
 }
 
 // hiding lists the findings that mean that addresses are not the clients', the one
@@ -39,8 +44,8 @@ func hiding() []string {
 	return []string{statusz.SourceNode, statusz.SourcePod, statusz.SourcePrivate, statusz.SourceSingle}
 }
 
-func (r *Reconciler) sighted(pages []*statusz.Endpoint) sighting {
-	var s sighting
+func (r *Reconciler) sighted(ep *v1alpha1.WebhookEndpoint, res *resolution, pages []*statusz.Endpoint) sighting {
+	s := sighting{omitted: omitted(res, pages), passed: passed(ep, pages)}
 	for _, p := range pages {
 		s.used = s.used || slices.ContainsFunc(p.Secret.Entries, func(e statusz.Entry) bool { return e.LastUsed != nil })
 		// A receiver of an older version has no finding, and lets nobody else in.
@@ -65,11 +70,14 @@ func (r *Reconciler) sighted(pages []*statusz.Endpoint) sighting {
 // setSource sets SourcePreserved by what receivers have seen. After an hour without
 // a verified request they have nothing to judge by: then what was found last stays,
 // as long as the endpoint is the same.
-func (r *Reconciler) setSource(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) {
-	s := r.sighted(pages)
+func (r *Reconciler) setSource(ep *v1alpha1.WebhookEndpoint, res *resolution, pages []*statusz.Endpoint) {
+	s := r.sighted(ep, res, pages)
 	was := condition(ep, v1alpha1.ConditionSourcePreserved)
 	status, reason, message := metav1.ConditionFalse, v1alpha1.ReasonSourceHidden, ""
 	switch {
+	case s.unlisted && len(s.omitted) > 0 && (s.hidden == "" || s.hidden == statusz.SourceSingle):
+		reason = v1alpha1.ReasonUnlistedSender
+		message = fmt.Sprintf("Verified requests come from addresses of the provider's that spec.regions leaves out; add there: %s", strings.Join(s.omitted, ", "))
 	case s.hidden != "":
 		message = fmt.Sprintf("Verified requests come from %s. %s", whose(&s), cure(ep, &s))
 	case s.unlisted:
@@ -90,7 +98,44 @@ func (r *Reconciler) setSource(ep *v1alpha1.WebhookEndpoint, pages []*statusz.En
 	if s.unknown {
 		message += ". Some requests come through trusted proxies without a client address that can be read; in mode Enforce they are refused: see what those proxies send"
 	}
+	if s.passed {
+		message += ". Requests from addresses that are not listed reach receivers, which refuse them, although the NetworkPolicy is there to keep them out: " +
+			"see that the cluster's network plugin enforces NetworkPolicies"
+	}
 	setCondition(ep, v1alpha1.ConditionSourcePreserved, status, reason, message)
+}
+
+// omitted names the regions that an endpoint leaves out and in which an address is
+// from which a verified request came.
+func omitted(res *resolution, pages []*statusz.Endpoint) []string {
+	if res == nil || res.result == nil {
+		return nil
+	}
+	var regions []string
+	for _, rg := range res.result.Omitted {
+		for _, p := range pages {
+			if slices.ContainsFunc(p.Sources.Addresses, func(text string) bool {
+				a, err := netip.ParseAddr(text)
+				return err == nil && rg.CIDR.Contains(a.Unmap())
+			}) {
+				regions = append(regions, rg.Region)
+			}
+		}
+	}
+	slices.Sort(regions)
+	return slices.Compact(regions)
+}
+
+// passed reports whether requests reach receivers that the endpoint's NetworkPolicy
+// lets nobody send. Where it lets more in than receivers do, that cannot be told.
+func passed(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) bool {
+	n := resolve.Filled(ep).Spec.NetworkPolicy
+	if desired.Enforcer(ep) != v1alpha1.EnforcedByNetworkPolicy || n != nil && len(n.IngressFrom)+len(n.HealthCheckRanges) > 0 {
+		return false
+	}
+	return slices.ContainsFunc(pages, func(p *statusz.Endpoint) bool {
+		return p.Sources.Mode == string(v1alpha1.SourceEnforce) && p.Sources.Via == statusz.SourceViaPeer && p.Sources.Unlisted > 0
+	})
 }
 
 // unbelieved says that nobody will get in, as can be told before anybody has tried.

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,6 +23,7 @@ import (
 func TestReports(t *testing.T) {
 	op := start(t)
 	ep := chat(namespace(t), func(ep *v1alpha1.WebhookEndpoint) {
+		ep.Spec.Regions = []string{"us-east", "eu-west"}
 		ep.Spec.Responders = []v1alpha1.Responder{{Hook: "before-message-send", HTTP: &v1alpha1.HTTPSink{URL: "http://moderator"}, OnFailure: v1alpha1.FailureDeny}}
 	})
 	create(t, ep)
@@ -87,6 +89,11 @@ func TestReports(t *testing.T) {
 			p.Responders = []statusz.Responder{{Name: "strict", Hook: "before-message-send", State: "failing", Reason: "answered 502"}}
 		},
 			v1alpha1.ConditionSinksReady, v1alpha1.ReasonSinkFailing, `its events wait. Responder "strict" of hook "before-message-send" is failing: answered 502`, ""},
+		{"region left out", func(p *statusz.Endpoint) { // one of ours, one of mumbai's, and the stranger's that each address may be
+			p.Sources = statusz.Sources{Finding: statusz.SourcePreserved, LastUnlistedValid: ptr.To(now), Addresses: []string{"34.225.10.29", "65.1.48.87", "203.0.113.7"}}
+		},
+			v1alpha1.ConditionSourcePreserved, v1alpha1.ReasonUnlistedSender,
+			"Verified requests come from addresses of the provider's that spec.regions leaves out; add there: mumbai", ""},
 		{"node's address", func(p *statusz.Endpoint) {
 			p.Sources = statusz.Sources{Finding: statusz.SourceNode, Via: statusz.SourceViaPeer, Verified: 9, Addresses: []string{"10.0.0.7"}, Unknown: 3}
 		},
@@ -117,13 +124,67 @@ func TestReports(t *testing.T) {
 		})
 	}
 
-	op.says(ep, "10.7.0.1", func(p *statusz.Endpoint) { p.Secret.Entries[0].LastUsed = ptr.To(now) })
+	for why, refused := range map[string]statusz.Refused{
+		"have no signature": {Unsigned: 3}, "signatures came that none of them makes": {Unsigned: 3, Wrong: 1}, "too long ago": {Wrong: 3, Late: 1},
+	} {
+		op.says(ep, "10.7.0.1", func(p *statusz.Endpoint) { p.Secret.Refused = &refused })
+		saysOf(t, ep, v1alpha1.ConditionSecretReady, yes, v1alpha1.ReasonSecretsUsable, why)
+	}
+	op.says(ep, "10.7.0.1", func(p *statusz.Endpoint) {
+		p.Secret.Entries[0].LastUsed, p.Secret.Refused = ptr.To(now), &statusz.Refused{Wrong: 9} // of strangers
+	})
 	is(t, ep, v1alpha1.ConditionSourcePreserved, yes, v1alpha1.ReasonSourceSeen)
+	if c := is(t, ep, v1alpha1.ConditionSecretReady, yes, v1alpha1.ReasonSecretsUsable); strings.Contains(c.Message, "no request") {
+		t.Errorf("what strangers send is told: %s", c.Message)
+	}
 	op.says(ep, "10.7.0.1", nil)
 	for _, kind := range []string{v1alpha1.ConditionSecretReady, v1alpha1.ConditionSinksReady, v1alpha1.ConditionSourcePreserved, v1alpha1.ConditionDurable} {
 		is(t, ep, kind, na, v1alpha1.ReasonUnreachable)
 	}
 	is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable) // nothing says that it is not
+}
+
+// saysOf waits until a condition's message holds a text.
+func saysOf(t *testing.T, ep *v1alpha1.WebhookEndpoint, kind string, status metav1.ConditionStatus, reason, text string) {
+	t.Helper()
+	until(t, fmt.Sprintf("%s says %q", kind, text), func(context.Context) error {
+		return contains(is(t, ep, kind, status, reason).Message, text)
+	})
+}
+
+// TestNetworkPolicyIsNotEnforced holds that requests which the NetworkPolicy should
+// have kept out are told of, and only those.
+func TestNetworkPolicyIsNotEnforced(t *testing.T) {
+	op := start(t)
+	const told = "see that the cluster's network plugin enforces NetworkPolicies"
+	for name, tt := range map[string]struct {
+		edit func(*v1alpha1.WebhookEndpoint)
+		via  string
+		want bool
+	}{
+		"policy of ranges": {func(*v1alpha1.WebhookEndpoint) {}, statusz.SourceViaPeer, true},
+		"behind a proxy":   {func(*v1alpha1.WebhookEndpoint) {}, statusz.SourceViaHeader, false}, // which the policy lets in
+		"policy lets more in": {func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.NetworkPolicy = &v1alpha1.NetworkPolicy{IngressFrom: []v1alpha1.NetworkPeer{{PodSelector: &metav1.LabelSelector{}}}}
+		}, statusz.SourceViaPeer, false},
+		"no policy": {func(ep *v1alpha1.WebhookEndpoint) {
+			ep.Spec.NetworkPolicy = &v1alpha1.NetworkPolicy{Enabled: ptr.To(false)}
+		}, statusz.SourceViaPeer, false},
+		"everybody may, Observe": {func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Sources = &v1alpha1.Sources{Mode: v1alpha1.SourceObserve} }, statusz.SourceViaPeer, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ep := chat(namespace(t), tt.edit)
+			create(t, ep)
+			deployed(t, ep)
+			op.pod(t, ep, "one", "10.7.1.1", func(p *statusz.Endpoint) {
+				p.Sources = statusz.Sources{Mode: "Enforce", Finding: statusz.SourceNoTraffic, Via: tt.via, Unlisted: 2}
+			})
+			c := is(t, ep, v1alpha1.ConditionSourcePreserved, na, v1alpha1.ReasonNoTraffic)
+			if got := strings.Contains(c.Message, told); got != tt.want {
+				t.Errorf("it says %q", c.Message)
+			}
+		})
+	}
 }
 
 // TestFillingIsAnnounced holds that each store that fills up is told of once, also

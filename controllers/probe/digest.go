@@ -53,12 +53,15 @@ func steady(page *statusz.Endpoint) *statusz.Endpoint {
 	e := *page
 	e.Config.LoadedAt = time.Time{}
 	e.Sources.LastUnlistedValid = present(e.Sources.LastUnlistedValid)
-	e.Sources.Verified, e.Sources.Unknown = 0, min(e.Sources.Unknown, 1)
+	e.Sources.Verified, e.Sources.Unknown, e.Sources.Unlisted = 0, min(e.Sources.Unknown, 1), min(e.Sources.Unlisted, 1)
 	if f := e.Sources.Finding; f == statusz.SourcePreserved || f == statusz.SourceNoTraffic {
 		e.Sources.Addresses = nil // the provider's, each time some others
 	}
 	e.Queue.QueuedBytes, e.Queue.DeadLetterBytes = 0, 0
 	e.Queue.StoredEvents, e.Queue.StoredBytes, e.Queue.FreeBytes, e.Queue.Quarantined = 0, 0, 0, 0
+	if n := e.Secret.Refused; n != nil {
+		e.Secret.Refused = &statusz.Refused{Unsigned: min(n.Unsigned, 1), Wrong: min(n.Wrong, 1), Late: min(n.Late, 1)}
+	}
 	e.Secret.Entries = slices.Clone(e.Secret.Entries)
 	for i := range e.Secret.Entries {
 		e.Secret.Entries[i].LastUsed = present(e.Secret.Entries[i].LastUsed)

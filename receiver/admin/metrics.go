@@ -136,7 +136,8 @@ func (m *Metrics) Entry(name string, at time.Time) { m.seen.entry(name, at, m.en
 func (m *Metrics) Ignored(rule string) { m.ignored.WithLabelValues(rule).Inc() }
 
 // Unlisted implements intake.Observer.
-func (m *Metrics) Unlisted(valid bool, at time.Time) {
+func (m *Metrics) Unlisted(client netip.Addr, valid bool, at time.Time) {
+	m.findings.Unlisted(client, at)
 	if !valid {
 		m.unlisted.WithLabelValues("invalid").Inc()
 		return
@@ -144,6 +145,9 @@ func (m *Metrics) Unlisted(valid bool, at time.Time) {
 	m.unlisted.WithLabelValues("valid").Inc()
 	m.seen.unlisted(at)
 }
+
+// Unverified implements intake.Observer.
+func (m *Metrics) Unverified(why intake.Unverified) { m.seen.unverified(why) }
 
 // AddressUnknown implements intake.Observer.
 func (m *Metrics) AddressUnknown(reason source.Reason, at time.Time) {

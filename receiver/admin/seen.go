@@ -44,8 +44,10 @@ func (h *hookSeries) outcome(o intake.Outcome, m *Metrics) prometheus.Counter {
 type seen struct {
 	entries       sync.Map // name -> *entryUse
 	unlistedValid atomic.Int64
-	mu            sync.Mutex
-	wrong         map[[2]string]statusz.Misrouted
+	// unsigned, wrongly and late count requests that were not verified.
+	unsigned, wrongly, late atomic.Int64
+	mu                      sync.Mutex
+	wrong                   map[[2]string]statusz.Misrouted
 }
 
 type entryUse struct {
@@ -61,6 +63,17 @@ func (s *seen) entry(name string, at time.Time, v *prometheus.CounterVec) {
 	use := u.(*entryUse)
 	use.count.Inc()
 	use.last.Store(at.UnixNano())
+}
+
+func (s *seen) unverified(why intake.Unverified) {
+	switch why {
+	case intake.Unsigned:
+		s.unsigned.Add(1)
+	case intake.Late:
+		s.late.Add(1)
+	case intake.Wrong:
+		s.wrongly.Add(1)
+	}
 }
 
 func (s *seen) unlisted(at time.Time) { s.unlistedValid.Store(at.UnixNano()) }
@@ -91,6 +104,16 @@ func (m *Metrics) LastUnlistedValid() time.Time {
 		return time.Unix(0, n).UTC()
 	}
 	return time.Time{}
+}
+
+// UnverifiedSeen counts the requests that were refused for their signature; nil if
+// there was none.
+func (m *Metrics) UnverifiedSeen() *statusz.Refused {
+	r := statusz.Refused{Unsigned: m.seen.unsigned.Load(), Wrong: m.seen.wrongly.Load(), Late: m.seen.late.Load()}
+	if r == (statusz.Refused{}) {
+		return nil
+	}
+	return &r
 }
 
 // MisroutedSeen lists the pairs of hooks that were mixed up.

@@ -126,7 +126,8 @@ func (b *bench) Conflict()                                   { b.note("conflict"
 func (b *bench) Misrouted(h, o string, _ time.Time)          { b.note("misrouted " + h + " " + o) }
 func (b *bench) AddressUnknown(r source.Reason, _ time.Time) { b.note("unknown " + string(r)) }
 func (b *bench) Verified(netip.Addr, bool, time.Time)        {}
-func (b *bench) Unlisted(valid bool, _ time.Time) {
+func (b *bench) Unverified(intake.Unverified)                {}
+func (b *bench) Unlisted(_ netip.Addr, valid bool, _ time.Time) {
 	b.note(map[bool]string{true: "unlisted valid", false: "unlisted invalid"}[valid])
 }
 

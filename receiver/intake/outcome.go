@@ -103,6 +103,33 @@ func outcomeOf(err error) Outcome {
 	return Failed
 }
 
+// Unverified says why a request was not verified.
+type Unverified uint8
+
+// The ways not to be verified.
+const (
+	// Wrong is a signature that none of our secrets makes.
+	Wrong Unverified = iota
+	// Unsigned is none at all.
+	Unsigned
+	// Late is one of ours that is too old, or too new.
+	Late
+	// Keyless is our own trouble: there was no secret to try.
+	Keyless
+)
+
+func unverified(err error) Unverified {
+	switch {
+	case errors.Is(err, verify.ErrNoKeys):
+		return Keyless
+	case errors.Is(err, verify.ErrTimestamp):
+		return Late
+	case errors.Is(err, verify.ErrUnsigned):
+		return Unsigned
+	}
+	return Wrong
+}
+
 // readError says what an error of reading a body means.
 func readError(err error) error {
 	var tooLarge *http.MaxBytesError

@@ -30,7 +30,7 @@ func (q *request) sample() {
 		return
 	}
 	_, err = q.ep.verify(verify.Request{Method: q.r.Method, Header: q.r.Header, Body: body}, q.start)
-	q.h.o.Observer.Unlisted(err == nil, q.start)
+	q.h.o.Observer.Unlisted(q.client, err == nil, q.start)
 	if err == nil {
 		q.located()
 	}

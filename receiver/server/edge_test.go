@@ -210,11 +210,11 @@ func TestFindings(t *testing.T) {
 	}{
 		"nothing came": {nil, statusz.Sources{Finding: statusz.SourceNoTraffic}},
 		"listed":       {[]string{published}, statusz.Sources{Finding: statusz.SourcePreserved, Verified: 1, Addresses: []string{published}}},
-		"one unlisted": {[]string{"198.51.100.1", "198.51.100.1"}, statusz.Sources{Finding: statusz.SourceSingle, Verified: 2, Addresses: []string{"198.51.100.1"}}},
-		"two unlisted": {[]string{"198.51.100.2", "198.51.100.1"}, statusz.Sources{Finding: statusz.SourcePreserved, Verified: 2, Addresses: []string{"198.51.100.1", "198.51.100.2"}}},
+		"one unlisted": {[]string{"198.51.100.1", "198.51.100.1"}, statusz.Sources{Finding: statusz.SourceSingle, Verified: 2, Unlisted: 2, Addresses: []string{"198.51.100.1"}}},
+		"two unlisted": {[]string{"198.51.100.2", "198.51.100.1"}, statusz.Sources{Finding: statusz.SourcePreserved, Verified: 2, Unlisted: 2, Addresses: []string{"198.51.100.1", "198.51.100.2"}}},
 		"the node":     {[]string{"192.168.1.5", "192.168.1.5", published}, statusz.Sources{Finding: statusz.SourceNode, Verified: 3, Addresses: []string{"192.168.1.5", published}}},
 		"another node": {[]string{"192.168.1.6"}, statusz.Sources{Finding: statusz.SourcePrivate, Verified: 1, Addresses: []string{"192.168.1.6"}}},
-		"a pod":        {[]string{"192.168.77.9"}, statusz.Sources{Finding: statusz.SourcePod, Verified: 1, Addresses: []string{"192.168.77.9"}}},
+		"a pod":        {[]string{"192.168.77.9"}, statusz.Sources{Finding: statusz.SourcePod, Verified: 1, Unlisted: 1, Addresses: []string{"192.168.77.9"}}},
 		"no address":   {[]string{"", "", published}, statusz.Sources{Finding: statusz.SourcePreserved, Verified: 1, Unknown: 2, Addresses: []string{published}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -236,7 +236,8 @@ func TestFindings(t *testing.T) {
 			}
 			tt.want.Mode, tt.want.Ranges, tt.want.Via = "Enforce", 1, statusz.SourceViaHeader
 			var got statusz.Sources
-			// A sample is verified after its answer was sent.
+			// A sample is verified after its answer was sent. A NetworkPolicy lets the node in,
+			// so that it comes from there is no sign that there is none.
 			servertest.Until(t, "the findings", func() bool { got = r.status().Sources; return got.Verified >= tt.want.Verified })
 			got.LastUnlistedValid = nil
 			if diff := cmp.Diff(tt.want, got); diff != "" {

@@ -11,7 +11,7 @@ func (r *Receiver) sourceStatus(c *v1alpha1.Config) statusz.Sources {
 	found := r.metrics.Findings().Report(r.o.Now())
 	s := statusz.Sources{Mode: string(c.Sources.Mode), Ranges: len(c.Sources.Ranges),
 		LastUnlistedValid: statusz.When(r.metrics.LastUnlistedValid()),
-		Finding:           finding(&found), Verified: found.Verified(), Unknown: found.Unknown, Via: via(c.Sources)}
+		Finding:           finding(&found), Verified: found.Verified(), Unknown: found.Unknown, Unlisted: found.Unlisted, Via: via(c.Sources)}
 	for _, a := range found.Addresses {
 		s.Addresses = append(s.Addresses, a.String())
 	}

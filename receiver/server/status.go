@@ -48,7 +48,7 @@ func (r *Receiver) notReady() string {
 }
 
 func (r *Receiver) secretStatus() statusz.Secret {
-	s := statusz.Secret{Missing: r.state.snapshot.Missing}
+	s := statusz.Secret{Missing: r.state.snapshot.Missing, Refused: r.metrics.UnverifiedSeen()}
 	for _, name := range r.state.keys.Usable() {
 		s.Entries = append(s.Entries, statusz.Entry{Name: name, Fingerprint: r.state.keys.Fingerprint(name),
 			LastUsed: statusz.When(r.metrics.LastUsed(name))})

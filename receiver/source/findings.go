@@ -63,6 +63,17 @@ func (f *Findings) Verified(a netip.Addr, listed bool, now time.Time) {
 // Unknown notes a request whose client address is not known.
 func (f *Findings) Unknown(now time.Time) { f.period(now).unknown.Add(1) }
 
+// Unlisted notes a request from an address that is not listed, if it is one that a
+// NetworkPolicy could keep out: nodes always pass, and a load balancer's may be let in.
+func (f *Findings) Unlisted(a netip.Addr, now time.Time) {
+	if !a.IsValid() {
+		return
+	}
+	if k := f.places.kind(a.WithZone("").Unmap(), false); k == Public || k == Pod {
+		f.period(now).unlisted.Add(1)
+	}
+}
+
 // Report is what was found in the last hour.
 type Report struct {
 	// Kinds counts the verified requests.
@@ -73,6 +84,8 @@ type Report struct {
 	Publics int
 	// Unknown counts the requests without a known address.
 	Unknown int64
+	// Unlisted counts those of Findings.Unlisted.
+	Unlisted int64
 }
 
 // addressesTold bounds the addresses of a Report.
@@ -119,7 +132,9 @@ func most(counts map[netip.Addr]int64) []netip.Addr {
 type period struct {
 	number  int64
 	unknown atomic.Int64
-	kinds   [kinds]atomic.Int64
+	// unlisted counts the requests of Findings.Unlisted.
+	unlisted atomic.Int64
+	kinds    [kinds]atomic.Int64
 	// slots is a hash table that is only ever added to.
 	slots  [addressSlots]atomic.Pointer[seen]
 	adding sync.Mutex
@@ -205,6 +220,7 @@ func (p *period) insert(first uint64, a netip.Addr) *seen {
 // add sums a period up.
 func (p *period) add(r *Report, counts map[netip.Addr]int64, publics map[netip.Addr]bool, where *places) {
 	r.Unknown += p.unknown.Load()
+	r.Unlisted += p.unlisted.Load()
 	for k := range p.kinds {
 		r.Kinds[k] += p.kinds[k].Load()
 	}

@@ -205,8 +205,17 @@ func (s *signature) decode(value []byte) (secret []byte, warning string, err err
 		warning = fmt.Sprintf("it has under %d bytes; a secret that short can be guessed", shortSecret)
 	case len(bytes.TrimSpace(value)) != len(value):
 		warning = "it begins or ends with white space, which counts as a part of it"
+	case quoted(value):
+		warning = "it stands between quotation marks, which count as a part of it"
 	}
 	return secret, warning, nil
+}
+
+// quoted reports whether a secret stands between quotation marks, as it does when
+// they were copied with it.
+func quoted(value []byte) bool {
+	first, last := value[0], value[len(value)-1]
+	return first == last && (first == '"' || first == '\'')
 }
 
 // dropLineEnd drops one line end from the end.

@@ -67,6 +67,7 @@ func TestRotation(t *testing.T) {
 		"two names":              {signed(newSecret, "old", "old"), "new", nil},
 		"named one unusable":     {signed(newSecret, "broken"), "", verify.ErrNoKeys},
 		"signed with nothing":    {signed(""), "", verify.ErrSignature},
+		"not signed":             {verify.Request{Header: http.Header{}}, "", verify.ErrUnsigned},
 		"named, with nothing":    {signed("", "broken"), "", verify.ErrNoKeys},
 		"secret with a line end": {signed(newSecret + "\n"), "", verify.ErrSignature},
 	} {
@@ -107,8 +108,8 @@ func TestKeys(t *testing.T) {
 		"good":                  {[]config.Signature{text}, oldSecret, nil},
 		"line end":              {[]config.Signature{text}, oldSecret + "\n", nil},
 		"DOS line end":          {[]config.Signature{text}, oldSecret + "\r\n", nil},
-		"two line ends":         {[]config.Signature{text}, oldSecret + "\n\n", warning},
 		"spaces":                {[]config.Signature{text}, " " + oldSecret, warning},
+		"quotes":                {[]config.Signature{text}, `"` + oldSecret + `"`, warning},
 		"empty":                 {[]config.Signature{text}, "", fatal},
 		"line end only":         {[]config.Signature{text}, "\n", fatal},
 		"DOS line end only":     {[]config.Signature{text}, "\r\n", fatal},

@@ -24,6 +24,9 @@ var (
 	// clock is wrong. It wraps ErrSignature, so errors.Is(err, ErrSignature) holds
 	// too.
 	ErrTimestamp = fmt.Errorf("%w: it was made too long ago or too far ahead", ErrSignature)
+	// ErrUnsigned means that the request has none of the headers in which signatures
+	// are: they are missing, empty or repeated. It wraps ErrSignature too.
+	ErrUnsigned = fmt.Errorf("%w: no header holds one", ErrSignature)
 )
 
 // Request is what Verify looks at. Nothing of it is changed or kept.
@@ -183,12 +186,13 @@ func canonical(name v1alpha1.HeaderName) string {
 // several entries or signatures, one that matches is enough. now is the time that
 // a time of signing is compared with.
 //
-// The error is ErrNoKeys, ErrSignature, ErrTimestamp, or wraps one of them.
+// The error is ErrNoKeys, ErrSignature, ErrTimestamp, ErrUnsigned, or wraps one of
+// them.
 func (k *Keys) Verify(r Request, now time.Time) (entry string, err error) {
 	if len(k.entries) == 0 {
 		return "", ErrNoKeys
 	}
-	worst := ErrSignature
+	worst := ErrUnsigned
 	for i, sig := range k.scheme.signatures {
 		name, err := k.verify(i, sig, &r, now)
 		if err == nil {
@@ -200,7 +204,7 @@ func (k *Keys) Verify(r Request, now time.Time) (entry string, err error) {
 }
 
 // graver returns the error that says more: trouble of ours before a wrong time,
-// and that before a wrong signature.
+// that before a wrong signature, and that before none at all.
 func graver(a, b error) error {
 	for _, e := range []error{ErrNoKeys, ErrTimestamp} {
 		if errors.Is(a, e) {
@@ -210,6 +214,9 @@ func graver(a, b error) error {
 			return b
 		}
 	}
+	if errors.Is(a, ErrUnsigned) {
+		return b
+	}
 	return a
 }
 
@@ -217,7 +224,7 @@ func graver(a, b error) error {
 func (k *Keys) verify(i int, sig *signature, r *Request, now time.Time) (string, error) {
 	value, found := single(r.Header, sig.header)
 	if !found {
-		return "", ErrSignature
+		return "", ErrUnsigned
 	}
 	if isCredential(sig.algorithm) {
 		return k.verifyCredential(i, sig, value, r)
