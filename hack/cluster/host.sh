@@ -160,11 +160,12 @@ clear_cgroups() {
 	done
 }
 
-# own_folders prints those of our cgroup that there are.
+# own_folders prints those of our cgroup that there are, whoever made them: runc
+# also uses a hierarchy of version 2 beside those of version 1.
 own_folders() {
 	local dir
-	for dir in $(hierarchies); do
-		[ ! -d "$dir/$(own_cgroup)" ] || echo "$dir/$(own_cgroup)"
+	for dir in "$cgroups" "$cgroups"/*; do
+		[ -L "$dir" ] || [ ! -d "$dir/$(own_cgroup)" ] || echo "$dir/$(own_cgroup)"
 	done
 }
 
