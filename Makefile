@@ -108,6 +108,11 @@ e2e-short: ## The same in about two minutes: install, serve, cut, deliver, roll,
 e2e-table: ## As e2e, and put the table into hack/e2e/README.md
 	@hack/e2e/run.sh full -table $(CURDIR)/hack/e2e/README.md
 
+.PHONY: cluster-test
+cluster-test: LEVEL = 3
+cluster-test: cluster-binaries ## Bring up clusters with real pods, and try what they are there for (root on Linux; `hack/cluster/cp.sh able`)
+	@FAIRLEAD_E2E=1 $(GO) test ./hack/cluster -count=1
+
 .PHONY: cluster-binaries
 cluster-binaries: ## Build the Kubernetes control plane that tests use, if it is not there (LEVEL=3: and a node)
 	@hack/cluster/build.sh --level $(LEVEL)
