@@ -24,7 +24,7 @@ lacking() {
 	local name package packages=()
 	[ "$(uname -s)" = Linux ] || { echo "Linux is missing: this is $(uname -s)" && return; }
 	[ "$(id -u)" = 0 ] || { echo "root is missing: run this as root" && return; }
-	for name in runc:runc nft:nftables iptables:iptables ip:iproute2 nsenter:util-linux unshare:util-linux; do
+	for name in runc:runc nft:nftables ip:iproute2 nsenter:util-linux unshare:util-linux; do
 		package=${name#*:} name=${name%:*}
 		command -v "$name" >/dev/null && continue
 		echo "the program $name is missing"

@@ -25,7 +25,7 @@ start_containerd() {
 		{"cniVersion": "1.0.0", "name": "pods", "plugins": [
 		  {"type": "ptp", "ipMasq": false, "ipam": {"type": "host-local", "dataDir": "$R/cni/addresses",
 		    "ranges": [[{"subnet": "10.244.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
-		  {"type": "portmap", "capabilities": {"portMappings": true}}]}
+		  {"type": "portmap", "backend": "nftables", "capabilities": {"portMappings": true}}]}
 	END
 	cat >"$R/containerd/config.toml" <<-END
 		version = 3
