@@ -34,6 +34,13 @@ func scenarios() []scenario {
 	return []scenario{
 		{"install", true, tryInstall},
 		{"sources", true, trySources},
+		{"intake", true, tryIntake},
+		{"cut", false, tryCut},
+		{"rotation", true, tryRotation},
+		{"loss-ephemeral", true, tryLossEphemeral},
+		{"loss-persistent", false, tryLossPersistent},
+		{"upgrade", false, tryUpgrade},
+		{"uninstall", true, tryUninstall},
 	}
 }
 

@@ -39,8 +39,31 @@ build() {
 	"$GO" test -C "$root" -c -o "$made/e2e.test" ./hack/e2e
 }
 
+# previous packs the images of the version that an upgrade begins with, and keeps its
+# chart. hack/e2e/previous names its revision.
+previous() {
+	local revision to=$made/previous
+	revision=$(cat "$root/hack/e2e/previous")
+	git -C "$root" cat-file -e "$revision^{commit}" 2>/dev/null || {
+		say "revision $revision is not in this clone: upgrades are tried FROM THE SAME CODE under another tag" >&2
+		revision=$(git -C "$root" rev-parse --short HEAD)
+	}
+	[ "$(cat "$to/revision" 2>/dev/null)" != "$revision" ] || return 0
+	say "building images of the version before this one, $revision"
+	rm -rf "$to"
+	mkdir -p "$to"
+	git -C "$root" archive "$revision" | tar -x -C "$to"
+	make --no-print-directory -C "$to" images IMAGE_TAGS=previous IMAGE_ARCHS="$("$GO" env GOARCH)" VERSION="$revision" REVISION="$revision" \
+		SOURCE_DATE_EPOCH="$(git -C "$root" log -1 --format=%ct "$revision")" >"$made/previous.log" 2>&1 || {
+		cat "$made/previous.log" >&2
+		return 1
+	}
+	echo "$revision" >"$to/revision"
+}
+
 mkdir -p "$made"
 build
+[ "$mode" = short ] || previous
 rm -rf "$out"
 mkdir -p "$out"
 
@@ -55,8 +78,10 @@ if [ -z "${R:-}" ]; then
 	}
 fi
 "$cluster/cp.sh" import "$root"/dist/images/{receiver,operator,fairlead,moderator}.tar "$made/recorder.tar" >/dev/null
+[ "$mode" = short ] || "$cluster/cp.sh" import "$made"/previous/dist/images/{receiver,operator}.tar >/dev/null
 
 say "running the $mode form"
 "$cluster/cp.sh" exec env FAIRLEAD_E2E="$mode" FAIRLEAD_E2E_SOURCE="$root" FAIRLEAD_E2E_OUT="$out" FAIRLEAD_E2E_PROGRAMS="$made" \
+	FAIRLEAD_E2E_PREVIOUS="$made/previous" \
 	HELM_CACHE_HOME="$R/helm" HELM_CONFIG_HOME="$R/helm" HELM_DATA_HOME="$R/helm" \
 	"$made/e2e.test" -test.v -test.timeout 60m "$@"
