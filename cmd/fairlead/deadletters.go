@@ -34,12 +34,13 @@ func newDeadLetters() *cobra.Command {
 		Short:   "Decide about deliveries that get no more attempts",
 		Long:    deadLettersHelp,
 		Example: deadLettersExample,
-		Args:    noSuchVerb,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
 		SuggestionsMinimumDistance: 2,
 	}
 	r.register(cmd)
+	r.showOr(cmd, func(cmd *cobra.Command, args []string) error {
+		return listLetters(cmd, &r, args, &choice{limit: listLimit})
+	})
 	cmd.AddCommand(newLettersList(&r), newLettersShow(&r), newLettersReplay(&r), newLettersDrop(&r), newLettersExport(&r), newLettersImport(&r))
 	return cmd
 }

@@ -25,11 +25,11 @@ const lettersDropExample = `  fairlead deadletters drop app/12
 func newLettersDrop(r *receivers) *cobra.Command {
 	var f lettersBulk
 	cmd := &cobra.Command{
-		Use:     "drop SINK/SEQUENCE... | FLAGS",
+		Use:     "drop [NAME] SINK/SEQUENCE... | FLAGS",
 		Short:   "Forget dead letters",
 		Long:    lettersDropHelp,
 		Example: lettersDropExample,
-		Args:    arguments(0, v1.MaxIDs, "dead letters"),
+		Args:    arguments(0, v1.MaxIDs+1, "dead letters, behind the name of an endpoint in the cluster"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b := &bulk{done: "dropped", noun: "dead letter"}
 			return f.run(cmd, r, args, b, func(ctx context.Context, from *admin.Client, ids []string) (int, error) {

@@ -35,23 +35,26 @@ func newLettersExport(r *receivers) *cobra.Command {
 	var c choice
 	var file string
 	cmd := &cobra.Command{
-		Use:     "export",
+		Use:     "export [NAME]",
 		Short:   "Write dead letters as JSON lines",
 		Long:    lettersExportHelp,
 		Example: lettersExportExample,
-		Args:    arguments(0, 0, "no arguments; --output-file names a file"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args:    arguments(0, 1, "at most the name of an endpoint in the cluster; --output-file names a file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := r.take(cmd, args, len(args) > 0); err != nil {
+				return err
+			}
 			if err := c.check(); err != nil {
 				return err
 			}
-			all, err := r.clients()
+			all, err := r.clients(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if r.output != "" {
 				return usagef("export always writes JSON lines; leave --output out")
 			}
-			return exportLetters(cmd, all, &c, file)
+			return exportLetters(cmd, r, all, &c, file)
 		},
 	}
 	c.register(cmd, 0)
@@ -59,7 +62,7 @@ func newLettersExport(r *receivers) *cobra.Command {
 	return cmd
 }
 
-func exportLetters(cmd *cobra.Command, all []*admin.Client, c *choice, file string) error {
+func exportLetters(cmd *cobra.Command, r *receivers, all []*admin.Client, c *choice, file string) error {
 	out, closeOut, err := exportTo(cmd, file)
 	if err != nil {
 		return err
@@ -68,7 +71,7 @@ func exportLetters(cmd *cobra.Command, all []*admin.Client, c *choice, file stri
 	lines := bufio.NewWriter(out)
 	enc := json.NewEncoder(lines)
 	enc.SetEscapeHTML(false)
-	err = each(cmd.Context(), all, func(from *admin.Client) error {
+	err = r.each(cmd.Context(), all, func(from *admin.Client) error {
 		_, err := c.visit(cmd.Context(), from, true, func(d *v1.DeadLetter) error {
 			n++
 			return enc.Encode(d)

@@ -27,13 +27,17 @@ const lettersImportExample = `  fairlead deadletters import app.jsonl
 
 func newLettersImport(r *receivers) *cobra.Command {
 	return &cobra.Command{
-		Use:     "import FILE|-",
+		Use:     "import [NAME] FILE|-",
 		Short:   "Store exported dead letters",
 		Long:    lettersImportHelp,
 		Example: lettersImportExample,
-		Args:    arguments(1, 1, "one file, or - for standard input"),
+		Args:    arguments(1, 2, "one file, or - for standard input, behind the name of an endpoint in the cluster"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			to, err := r.one("an import")
+			args, err := r.take(cmd, args, len(args) > 1)
+			if err != nil {
+				return err
+			}
+			to, err := r.one(cmd.Context(), "an import")
 			if err != nil {
 				return err
 			}

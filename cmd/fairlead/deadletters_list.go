@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,40 +26,49 @@ const listLimit = 100
 func newLettersList(r *receivers) *cobra.Command {
 	var c choice
 	cmd := &cobra.Command{
-		Use:     "list",
+		Use:     "list [NAME]",
 		Short:   "List dead letters",
 		Long:    lettersListHelp,
 		Example: lettersListExample,
-		Args:    arguments(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return listLetters(cmd, r, &c)
+		Args:    arguments(0, 1, "at most the name of an endpoint in the cluster"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return listLetters(cmd, r, args, &c)
 		},
 	}
 	c.register(cmd, listLimit)
 	return cmd
 }
 
-func listLetters(cmd *cobra.Command, r *receivers, c *choice) error {
+func listLetters(cmd *cobra.Command, r *receivers, args []string, c *choice) error {
+	if _, err := r.take(cmd, args, len(args) > 0); err != nil {
+		return err
+	}
+	return listChosen(cmd, r, c)
+}
+
+func listChosen(cmd *cobra.Command, r *receivers, c *choice) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	all, err := r.clients()
+	all, err := r.clients(cmd.Context())
 	if err != nil {
 		return err
 	}
-	found, cut := []locatedLetter{}, false
-	err = each(cmd.Context(), all, func(from *admin.Client) error {
+	var cut atomic.Bool
+	found, err := collect(cmd.Context(), r, all, func(from *admin.Client) (some []locatedLetter, err error) {
 		more, err := c.visit(cmd.Context(), from, false, func(d *v1.DeadLetter) error {
-			found = append(found, locatedLetter{r.name(from), *d})
+			some = append(some, locatedLetter{r.name(from), *d})
 			return nil
 		})
-		cut = cut || more
-		return err
+		if more {
+			cut.Store(true)
+		}
+		return some, err
 	})
 	if printErr := printLetters(cmd, r, found); printErr != nil {
 		return printErr
 	}
-	if cut {
+	if cut.Load() {
 		fmt.Fprintf(cmd.ErrOrStderr(), "There are more; --limit 0 lists all.\n")
 	}
 	return err
@@ -66,7 +76,7 @@ func listLetters(cmd *cobra.Command, r *receivers, c *choice) error {
 
 func printLetters(cmd *cobra.Command, r *receivers, found []locatedLetter) error {
 	if r.output != "" {
-		return printData(cmd.OutOrStdout(), r.output, found)
+		return printData(cmd.OutOrStdout(), r.output, listed(found))
 	}
 	if len(found) == 0 {
 		fmt.Fprintln(cmd.ErrOrStderr(), "There are no such dead letters.")

@@ -39,11 +39,11 @@ type lettersBulk struct {
 func newLettersReplay(r *receivers) *cobra.Command {
 	var f lettersBulk
 	cmd := &cobra.Command{
-		Use:     "replay SINK/SEQUENCE... | FLAGS",
+		Use:     "replay [NAME] SINK/SEQUENCE... | FLAGS",
 		Short:   "Have deliveries of dead letters made again",
 		Long:    lettersReplayHelp,
 		Example: lettersReplayExample,
-		Args:    arguments(0, v1.MaxIDs, "dead letters"),
+		Args:    arguments(0, v1.MaxIDs+1, "dead letters, behind the name of an endpoint in the cluster"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.replay(cmd, r, args)
 		},
@@ -73,19 +73,23 @@ func (f *lettersBulk) replay(cmd *cobra.Command, r *receivers, names []string) e
 
 // run does something with the dead letters that are named or chosen.
 func (f *lettersBulk) run(cmd *cobra.Command, r *receivers, names []string, b *bulk, do func(context.Context, *admin.Client, []string) (int, error)) error {
+	names, err := r.take(cmd, names, isName(cmd, names))
+	if err != nil {
+		return err
+	}
 	if err := f.checkNames(names); err != nil {
 		return err
 	}
-	all, err := f.clients(r, names)
+	all, err := f.clients(cmd.Context(), r, names)
 	if err != nil {
 		return err
 	}
 	if f.dryRun {
 		return f.list(cmd, r, names)
 	}
-	ids, err := f.find(cmd.Context(), all, names)
+	ids, err := f.find(cmd.Context(), r, all, names)
 	if err != nil {
-		return err
+		return r.without(all, err)
 	}
 	n := 0
 	for _, some := range ids {
@@ -94,7 +98,7 @@ func (f *lettersBulk) run(cmd *cobra.Command, r *receivers, names []string, b *b
 	if err := b.confirm(n, f.yes || len(names) > 0); err != nil {
 		return err
 	}
-	err = each(cmd.Context(), all, func(to *admin.Client) error {
+	err = r.each(cmd.Context(), all, func(to *admin.Client) error {
 		_, err := runBulk(cmd, b, ids[to], func(ctx context.Context, batch []string) (int, error) { return do(ctx, to, batch) })
 		return err
 	})
@@ -102,37 +106,44 @@ func (f *lettersBulk) run(cmd *cobra.Command, r *receivers, names []string, b *b
 }
 
 // clients returns the clients; dead letters that are named are of one.
-func (f *lettersBulk) clients(r *receivers, names []string) ([]*admin.Client, error) {
+func (f *lettersBulk) clients(ctx context.Context, r *receivers, names []string) ([]*admin.Client, error) {
 	if len(names) == 0 {
-		return r.clients()
+		return r.clients(ctx)
 	}
-	one, err := r.one("a dead letter's name")
+	one, err := r.one(ctx, "a dead letter's name")
 	return []*admin.Client{one}, err
 }
 
 // find lists what is named or chosen, before anything is done.
-func (f *lettersBulk) find(ctx context.Context, all []*admin.Client, names []string) (map[*admin.Client][]string, error) {
+func (f *lettersBulk) find(ctx context.Context, r *receivers, all []*admin.Client, names []string) (map[*admin.Client][]string, error) {
 	if len(names) > 0 {
 		slices.Sort(names)
 		return map[*admin.Client][]string{all[0]: slices.Compact(names)}, nil
 	}
-	ids := map[*admin.Client][]string{}
-	err := each(ctx, all, func(from *admin.Client) error {
-		_, err := f.visit(ctx, from, false, func(d *v1.DeadLetter) error {
-			ids[from] = append(ids[from], d.DeadLetter)
+	type found struct {
+		at *admin.Client
+		id string
+	}
+	letters, err := collect(ctx, r, all, func(from *admin.Client) (some []found, err error) {
+		_, err = f.visit(ctx, from, false, func(d *v1.DeadLetter) error {
+			some = append(some, found{from, d.DeadLetter})
 			return nil
 		})
-		return err
+		return some, err
 	})
+	ids := map[*admin.Client][]string{}
+	for _, x := range letters {
+		ids[x.at] = append(ids[x.at], x.id)
+	}
 	return ids, err
 }
 
 // list prints what is named or chosen.
 func (f *lettersBulk) list(cmd *cobra.Command, r *receivers, names []string) error {
 	if len(names) == 0 {
-		return listLetters(cmd, r, &f.choice)
+		return listChosen(cmd, r, &f.choice)
 	}
-	from, err := r.one("a dead letter's name")
+	from, err := r.one(cmd.Context(), "a dead letter's name")
 	if err != nil {
 		return err
 	}
@@ -143,7 +154,7 @@ func (f *lettersBulk) list(cmd *cobra.Command, r *receivers, names []string) err
 			return fmt.Errorf("looking for dead letter %s: %w", name, err)
 		}
 		d.Headers, d.Data, d.DataBase64, d.Text, d.Answer, d.AnswerBase64 = nil, nil, nil, "", "", nil // as in a list
-		found = append(found, locatedLetter{"", *d})
+		found = append(found, locatedLetter{r.name(from), *d})
 	}
 	return printLetters(cmd, r, found)
 }

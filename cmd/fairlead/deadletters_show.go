@@ -22,16 +22,23 @@ const lettersShowExample = `  fairlead deadletters show app/12
 
 func newLettersShow(r *receivers) *cobra.Command {
 	return &cobra.Command{
-		Use:     "show SINK/SEQUENCE",
+		Use:     "show [NAME] SINK/SEQUENCE",
 		Short:   "Show one dead letter, with its body",
 		Long:    lettersShowHelp,
 		Example: lettersShowExample,
-		Args:    arguments(1, 1, "one dead letter; fairlead deadletters list shows them"),
+		Args:    arguments(1, 2, "one dead letter, behind the name of an endpoint in the cluster; fairlead deadletters list shows them"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := r.take(cmd, args, isName(cmd, args))
+			if err != nil {
+				return err
+			}
+			if err := arguments(1, 1, "one dead letter")(cmd, args); err != nil {
+				return err
+			}
 			if !v1.IsDeadLetterName(args[0]) {
 				return usagef("%q names no dead letter; write SINK/SEQUENCE", args[0])
 			}
-			from, err := r.one("a dead letter's name")
+			from, err := r.one(cmd.Context(), "a dead letter's name")
 			if err != nil {
 				return err
 			}

@@ -1,5 +1,5 @@
 // Command fairlead is the user's tool: it checks and runs manifests without a
-// cluster, and plays providers. Each verb has a file of its own.
+// cluster, plays providers, and asks receivers. Each verb has a file of its own.
 package main
 
 import (
@@ -14,7 +14,7 @@ var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	code := execute(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }

@@ -36,13 +36,12 @@ var update = flag.Bool("update", false, "write what the tool prints into the scr
 const signingSecret = "0123456789abcdef0123456789abcdef"
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"fairlead": func() {
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-			defer stop()
-			os.Exit(execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-		},
-	})
+	tool := func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
+		os.Exit(execute(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
+	}
+	testscript.Main(m, map[string]func(){"fairlead": tool, "kubectl-fairlead": tool})
 }
 
 // TestScripts runs testdata/*.txtar. Each has a server of its own:
@@ -63,7 +62,8 @@ func TestMain(m *testing.M) {
 //	delivered N              waits until the sink has taken N events, and writes what
 //	                         it knows of each to delivered.txt, a line each
 //	atleast N                waits until the sink has taken N events or more
-//	dead N, quarantined N    waits until the receiver at $ADMIN has so many
+//	dead N, quarantined N    waits until the receiver at $ADMIN, or at the address in
+//	                         the variable that is named behind N, has so many
 //	secrets N                waits until it has so many signing secrets
 //	ready                    waits until a receiver's telemetry at $ADMIN says so
 //	$SAMPLES                 config/samples
@@ -73,6 +73,8 @@ func TestMain(m *testing.M) {
 //	written -all             fails if a command that a script is to type was not written
 //	manifest PAGE N FILE     writes to FILE the Nth block of YAML of PAGE
 //	$LISTEN, $ADMIN, $ADMIN2 addresses where nothing listens
+//	$KUBECONFIG              an API server that plays: cluster_test.go
+//	cluster WHAT...          changes what it does
 //	certificate/             tls.crt and tls.key by the authority in ca.pem
 //	endpoint.yaml            an endpoint for $LISTEN/hooks that delivers to the sink
 func TestScripts(t *testing.T) {
@@ -109,6 +111,9 @@ func TestScripts(t *testing.T) {
 			for _, name := range []string{"LISTEN", "LISTEN2", "ADMIN", "ADMIN2"} {
 				e.Setenv(name, freeAddress())
 			}
+			if err := playCluster(e); err != nil {
+				return err
+			}
 			if err := os.WriteFile(filepath.Join(e.WorkDir, "endpoint.yaml"), fmt.Appendf(nil, scriptEndpoint, plain.URL+"/sink", signingSecret), 0o600); err != nil {
 				return err
 			}
@@ -122,7 +127,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(e.WorkDir, "secret.txt"), []byte(signingSecret+"\n"), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"seen": seen, "answer": setAnswer, "delivered": delivered, "ready": ready,
-			"written": written, "manifest": shown, "atleast": atLeast, "dead": counted("fairlead_receiver_dead_letters"), "quarantined": counted("fairlead_receiver_quarantined_requests"), "secrets": secrets},
+			"written": written, "manifest": shown, "atleast": atLeast, "dead": counted("fairlead_receiver_dead_letters"), "quarantined": counted("fairlead_receiver_quarantined_requests"), "secrets": secrets, "cluster": changeCluster},
 	})
 }
 
@@ -206,8 +211,8 @@ func delivered(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // page returns a page of the receiver's telemetry; empty if there is none.
-func page(ts *testscript.TestScript, name string) string {
-	resp, err := http.Get("http://" + ts.Getenv("ADMIN") + name)
+func page(ts *testscript.TestScript, at, name string) string {
+	resp, err := http.Get("http://" + ts.Getenv(at) + name)
 	if err != nil {
 		return ""
 	}
@@ -221,15 +226,18 @@ func page(ts *testscript.TestScript, name string) string {
 func counted(metric string) func(*testscript.TestScript, bool, []string) {
 	line := regexp.MustCompile(`(?m)^` + metric + `\{.*\} (\d+)$`)
 	return func(ts *testscript.TestScript, _ bool, args []string) {
+		at := append(args, "ADMIN")[1]
 		until(ts, metric+" "+args[0], func() bool {
-			m := line.FindStringSubmatch(page(ts, "/metrics"))
+			m := line.FindStringSubmatch(page(ts, at, "/metrics"))
 			return m != nil && m[1] == args[0]
 		})
 	}
 }
 
 func secrets(ts *testscript.TestScript, _ bool, args []string) {
-	until(ts, args[0]+" secrets", func() bool { return fmt.Sprint(strings.Count(page(ts, "/statusz"), `"fingerprint"`)) == args[0] })
+	until(ts, args[0]+" secrets", func() bool {
+		return fmt.Sprint(strings.Count(page(ts, "ADMIN", "/statusz"), `"fingerprint"`)) == args[0]
+	})
 }
 
 // ready waits for a receiver.
@@ -322,7 +330,7 @@ func TestStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, args := range [][]string{{"deadletters", "list"}, {"replay", "--all"}, {"quarantine", "reverify", "--all"}, {"queue", "status"}} {
-		if got := execute(ctx, args, nil, io.Discard, io.Discard); got != exitStopped {
+		if got := execute(ctx, append([]string{"fairlead"}, args...), nil, io.Discard, io.Discard); got != exitStopped {
 			t.Errorf("%v: exit code %d, want %d", args, got, exitStopped)
 		}
 	}

@@ -31,12 +31,11 @@ func newQuarantine() *cobra.Command {
 		Short:   "Look at requests that failed verification, and verify them again",
 		Long:    quarantineHelp,
 		Example: quarantineExample,
-		Args:    noSuchVerb,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
 		SuggestionsMinimumDistance: 2,
 	}
 	r.register(cmd)
+	r.showOr(cmd, func(cmd *cobra.Command, args []string) error { return listQuarantine(cmd, &r, args) })
 	cmd.AddCommand(newQuarantineList(&r), newQuarantineShow(&r), newQuarantineReverify(&r))
 	return cmd
 }
@@ -63,34 +62,39 @@ wrong usage.`
 
 func newQuarantineList(r *receivers) *cobra.Command {
 	return &cobra.Command{
-		Use:     "list",
+		Use:     "list [NAME]",
 		Short:   "List requests that failed verification",
 		Long:    quarantineListHelp,
 		Example: "  fairlead quarantine list\n  fairlead quarantine list -o json | jq -r .[].source | sort | uniq -c",
-		Args:    arguments(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := r.clients()
-			if err != nil {
-				return err
-			}
-			found := []locatedRequest{}
-			err = each(cmd.Context(), all, func(from *admin.Client) error {
-				return from.Quarantine(cmd.Context(), func(q *v1.Quarantined) bool {
-					found = append(found, locatedRequest{r.name(from), *q})
-					return true
-				})
-			})
-			if printErr := printQuarantine(cmd, r, found); printErr != nil {
-				return printErr
-			}
-			return err
-		},
+		Args:    arguments(0, 1, "at most the name of an endpoint in the cluster"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return listQuarantine(cmd, r, args) },
 	}
+}
+
+func listQuarantine(cmd *cobra.Command, r *receivers, args []string) error {
+	if _, err := r.take(cmd, args, len(args) > 0); err != nil {
+		return err
+	}
+	all, err := r.clients(cmd.Context())
+	if err != nil {
+		return err
+	}
+	found, err := collect(cmd.Context(), r, all, func(from *admin.Client) (some []locatedRequest, err error) {
+		err = from.Quarantine(cmd.Context(), func(q *v1.Quarantined) bool {
+			some = append(some, locatedRequest{r.name(from), *q})
+			return true
+		})
+		return some, err
+	})
+	if printErr := printQuarantine(cmd, r, found); printErr != nil {
+		return printErr
+	}
+	return err
 }
 
 func printQuarantine(cmd *cobra.Command, r *receivers, found []locatedRequest) error {
 	if r.output != "" {
-		return printData(cmd.OutOrStdout(), r.output, found)
+		return printData(cmd.OutOrStdout(), r.output, listed(found))
 	}
 	if len(found) == 0 {
 		fmt.Fprintln(cmd.ErrOrStderr(), "The quarantine is empty.")

@@ -25,12 +25,16 @@ const reverifyExample = `  fairlead quarantine reverify 7 8
 func newQuarantineReverify(r *receivers) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use:     "reverify REQUEST... | --all",
+		Use:     "reverify [NAME] REQUEST... | --all",
 		Short:   "Verify requests again, and deliver those that are right",
 		Long:    reverifyHelp,
 		Example: reverifyExample,
-		Args:    arguments(0, maxReverify, "requests; fairlead quarantine list shows them"),
+		Args:    arguments(0, maxReverify+1, "requests, behind the name of an endpoint in the cluster; fairlead quarantine list shows them"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := r.take(cmd, args, isName(cmd, args))
+			if err != nil {
+				return err
+			}
 			if all == (len(args) > 0) {
 				return usagef("name requests, as fairlead quarantine list shows them, or give --all")
 			}
@@ -56,7 +60,7 @@ func reverifyNamed(cmd *cobra.Command, r *receivers, args []string) error {
 		}
 		sequences = append(sequences, n)
 	}
-	to, err := r.one("a request's number")
+	to, err := r.one(cmd.Context(), "a request's number")
 	if err != nil {
 		return err
 	}
@@ -65,7 +69,7 @@ func reverifyNamed(cmd *cobra.Command, r *receivers, args []string) error {
 	if err != nil {
 		return fmt.Errorf("verifying requests again: %w", err)
 	}
-	results := located(page.Results, "")
+	results := located(page.Results, r.name(to))
 	if err := printReverified(cmd, r, results); err != nil {
 		return err
 	}
@@ -83,12 +87,12 @@ func were(n int, noun string) string {
 }
 
 func reverifyAll(cmd *cobra.Command, r *receivers) error {
-	all, err := r.clients()
+	all, err := r.clients(cmd.Context())
 	if err != nil {
 		return err
 	}
 	results := []locatedResult{}
-	err = each(cmd.Context(), all, func(to *admin.Client) error {
+	err = r.each(cmd.Context(), all, func(to *admin.Client) error {
 		in := v1.Reverify{All: true}
 		for {
 			if cmd.Context().Err() != nil {

@@ -18,17 +18,24 @@ Exit codes: 0 all is well, 1 it is not there, 2 wrong usage.`
 
 func newQuarantineShow(r *receivers) *cobra.Command {
 	return &cobra.Command{
-		Use:     "show REQUEST",
+		Use:     "show [NAME] REQUEST",
 		Short:   "Show one request that failed verification",
 		Long:    quarantineShowHelp,
 		Example: "  fairlead quarantine show 7\n  fairlead quarantine show 7 -o json | jq -r .body_base64 | base64 -d > body.bin",
-		Args:    arguments(1, 1, "one request; fairlead quarantine list shows them"),
+		Args:    arguments(1, 2, "one request, behind the name of an endpoint in the cluster; fairlead quarantine list shows them"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := r.take(cmd, args, isName(cmd, args))
+			if err != nil {
+				return err
+			}
+			if err := arguments(1, 1, "one request")(cmd, args); err != nil {
+				return err
+			}
 			n, err := readSequence(args[0])
 			if err != nil {
 				return err
 			}
-			from, err := r.one("a request's number")
+			from, err := r.one(cmd.Context(), "a request's number")
 			if err != nil {
 				return err
 			}

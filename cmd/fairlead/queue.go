@@ -31,19 +31,18 @@ func newQueue() *cobra.Command {
 		Short:   "Show what a receiver's queue holds",
 		Long:    queueHelp,
 		Example: queueExample,
-		Args:    noSuchVerb,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
 		SuggestionsMinimumDistance: 2,
 	}
 	r.register(cmd)
+	r.showOr(cmd, func(cmd *cobra.Command, args []string) error { return queueStatus(cmd, &r, args) })
 	cmd.AddCommand(&cobra.Command{
-		Use:     "status",
+		Use:     "status [NAME]",
 		Short:   "Show the backlog and the ledger of each sink",
 		Long:    queueStatusHelp,
 		Example: queueExample,
-		Args:    arguments(0, 0, "no arguments"),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return queueStatus(cmd, &r) },
+		Args:    arguments(0, 1, "at most the name of an endpoint in the cluster"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return queueStatus(cmd, &r, args) },
 	})
 	return cmd
 }
@@ -54,21 +53,23 @@ type locatedQueue struct {
 	*v1.Queue
 }
 
-func queueStatus(cmd *cobra.Command, r *receivers) error {
-	all, err := r.clients()
+func queueStatus(cmd *cobra.Command, r *receivers, args []string) error {
+	if _, err := r.take(cmd, args, len(args) > 0); err != nil {
+		return err
+	}
+	all, err := r.clients(cmd.Context())
 	if err != nil {
 		return err
 	}
-	found := []locatedQueue{}
-	err = each(cmd.Context(), all, func(from *admin.Client) error {
+	found, err := collect(cmd.Context(), r, all, func(from *admin.Client) ([]locatedQueue, error) {
 		q, err := from.Queue(cmd.Context())
-		if err == nil {
-			found = append(found, locatedQueue{r.name(from), q})
+		if err != nil {
+			return nil, err
 		}
-		return err
+		return []locatedQueue{{r.name(from), q}}, nil
 	})
 	if r.output != "" {
-		if printErr := printData(cmd.OutOrStdout(), r.output, found); printErr != nil {
+		if printErr := printData(cmd.OutOrStdout(), r.output, listed(found)); printErr != nil {
 			return printErr
 		}
 		return err

@@ -1,30 +1,35 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
+	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/duration"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/fairlead-dev/fairlead/cmd/fairlead/admin"
+	"github.com/fairlead-dev/fairlead/cmd/fairlead/cluster"
 )
 
 const defaultAdmin = "http://127.0.0.1:8081"
 
-// receivers are the flags of verbs that ask running receivers.
+// receivers are the flags of verbs that ask running receivers: some at addresses,
+// or all of an endpoint in a cluster.
 type receivers struct {
 	addresses        []string
 	endpoint, output string
+	cluster          cluster.Flags
+	pods             []string
+
+	// inCluster is the name of the endpoint in the cluster, if one is named.
+	inCluster string
+	// several is whether more than one is asked, or pods are, so that what is shown
+	// says whose it is.
+	several bool
 }
 
 func (r *receivers) register(cmd *cobra.Command) {
@@ -32,16 +37,71 @@ func (r *receivers) register(cmd *cobra.Command) {
 	fl.StringArrayVar(&r.addresses, "admin", []string{defaultAdmin}, "address of a receiver's admin API; may be repeated to ask several")
 	fl.StringVar(&r.endpoint, "endpoint", "", "NAMESPACE/NAME of the endpoint, where a process serves several")
 	fl.StringVarP(&r.output, "output", "o", "", "json or yaml; else for people")
+	fl.StringArrayVar(&r.pods, "pod", nil, "in a cluster: only this receiver's pod; may be repeated")
+	r.cluster.Register(fl)
 }
 
-// clients checks the flags and returns a client for each receiver.
-func (r *receivers) clients() ([]*admin.Client, error) {
+// take reads the name of an endpoint in the cluster off the arguments, and checks
+// the flags that go with it or with its absence. is says whether the first argument
+// is such a name, and something else if not.
+func (r *receivers) take(cmd *cobra.Command, args []string, is bool) ([]string, error) {
 	if err := checkOutput(r.output, "", "json", "yaml"); err != nil {
 		return nil, err
 	}
-	if r.endpoint != "" && strings.Count(r.endpoint, "/") != 1 {
+	if is {
+		if broken := validation.IsDNS1035Label(args[0]); len(broken) > 0 {
+			return nil, usagef("%q is no name of an endpoint", args[0])
+		}
+		r.inCluster, args = args[0], args[1:]
+	}
+	given, local := r.cluster.Given(), cmd.Flags().Changed("admin") || cmd.Flags().Changed("endpoint")
+	if len(r.pods) > 0 && given == "" {
+		given = "--pod"
+	}
+	switch {
+	case r.inCluster != "" && local:
+		return nil, usagef("%q is an endpoint in a cluster, and --admin and --endpoint are for receivers elsewhere; leave one of them out", r.inCluster)
+	case r.inCluster == "" && given != "" && local:
+		return nil, usagef("%s is for a cluster, and --admin for receivers elsewhere; leave one of them out", given)
+	case r.inCluster == "" && given != "":
+		return nil, usagef("%s is for a cluster; name the endpoint behind it. fairlead status -n NAMESPACE lists them", given)
+	case r.endpoint != "" && strings.Count(r.endpoint, "/") != 1:
 		return nil, usagef("--endpoint is %q; write NAMESPACE/NAME", r.endpoint)
 	}
+	return args, nil
+}
+
+// showOr makes of a verb that has others below it one that, with a namespace and the
+// name of an endpoint, shows that endpoint's: it does what the verb below it does
+// that most are after.
+func (r *receivers) showOr(cmd *cobra.Command, show func(*cobra.Command, []string) error) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && r.cluster.Given() != "" {
+			return nil
+		}
+		return noSuchVerb(cmd, args)
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 && r.cluster.Given() == "" {
+			return cmd.Help()
+		}
+		return show(cmd, args)
+	}
+}
+
+// isName reports whether the first argument can only be the name of an endpoint,
+// where else there stand dead letters (with a slash) or numbers.
+func isName(cmd *cobra.Command, args []string) bool {
+	elsewhere := cmd.Flags().Changed("admin") || cmd.Flags().Changed("endpoint")
+	return len(args) > 0 && !elsewhere && len(validation.IsDNS1035Label(args[0])) == 0
+}
+
+// clients returns a client for each receiver.
+func (r *receivers) clients(ctx context.Context) ([]*admin.Client, error) {
+	if r.inCluster != "" {
+		return r.podClients(ctx)
+	}
+	r.several = len(r.addresses) > 1
 	var all []*admin.Client
 	for _, a := range r.addresses {
 		c, err := admin.New(a, r.endpoint)
@@ -55,20 +115,39 @@ func (r *receivers) clients() ([]*admin.Client, error) {
 
 // one returns the client of the only receiver. What stands for what is only known
 // within one, so whoever names a dead letter or a request names the receiver too.
-func (r *receivers) one(what string) (*admin.Client, error) {
-	all, err := r.clients()
+func (r *receivers) one(ctx context.Context, what string) (*admin.Client, error) {
+	all, err := r.clients(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(all) != 1 {
+	if len(all) == 1 {
+		return all[0], nil
+	}
+	if r.inCluster == "" {
 		return nil, usagef("%s is of one receiver; name that one with --admin", what)
 	}
-	return all[0], nil
+	return nil, usagef("%s is of one receiver; name that one with --pod: there are %s", what, strings.Join(clientNames(all), ", "))
 }
 
-// each asks every receiver in turn. One that does not answer is named by the
-// error, and keeps none of the others from being asked.
-func each(ctx context.Context, all []*admin.Client, f func(*admin.Client) error) error {
+func clientNames(all []*admin.Client) []string {
+	names := make([]string, 0, len(all))
+	for _, c := range all {
+		names = append(names, c.Name())
+	}
+	return names
+}
+
+// named adds the receiver to an error, if there are several.
+func (r *receivers) named(c *admin.Client, err error) error {
+	if err == nil || !r.several || strings.HasPrefix(err.Error(), "asking "+c.Name()) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", c.Name(), err)
+}
+
+// each does something with every receiver in turn. One that does not answer is
+// named by the error, and keeps none of the others from their turn.
+func (r *receivers) each(ctx context.Context, all []*admin.Client, f func(*admin.Client) error) error {
 	var errs []error
 	for _, c := range all {
 		err := f(c)
@@ -76,10 +155,7 @@ func each(ctx context.Context, all []*admin.Client, f func(*admin.Client) error)
 		if err == nil {
 			continue
 		}
-		if len(all) > 1 {
-			err = fmt.Errorf("%s: %w", c.Address(), err)
-		}
-		errs = append(errs, err)
+		errs = append(errs, r.named(c, err))
 		if ctx.Err() != nil {
 			break
 		}
@@ -87,100 +163,58 @@ func each(ctx context.Context, all []*admin.Client, f func(*admin.Client) error)
 	return errors.Join(errs...)
 }
 
+// atOnce bounds how many receivers are asked at the same time.
+const atOnce = 8
+
+// collect asks every receiver, some at the same time, and returns what they have in
+// the order of the receivers, what came before an error included. One that does not
+// answer is named by the error.
+func collect[T any](ctx context.Context, r *receivers, all []*admin.Client, f func(*admin.Client) ([]T, error)) ([]T, error) {
+	found, errs := make([][]T, len(all)), make([]error, len(all))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, c := range all {
+		group.Go(func() error {
+			if errs[i] = ctx.Err(); errs[i] != nil {
+				errs[i] = admin.ErrStopped
+				return nil
+			}
+			defer c.Close()
+			found[i], errs[i] = f(c)
+			errs[i] = r.named(c, errs[i])
+			return nil
+		})
+	}
+	_ = group.Wait() // each error has its place
+	return slices.Concat(found...), errors.Join(errs...)
+}
+
 // name is what a receiver is called in a list of several; nothing where there is
 // only one.
 func (r *receivers) name(c *admin.Client) string {
-	if len(r.addresses) == 1 {
+	if !r.several {
 		return ""
 	}
-	return c.Address()
+	return c.Name()
 }
 
-// table prints rows for people, with a column for the receiver if there are
-// several. Cells of strangers are made harmless by cell.
-type table struct {
-	*tabwriter.Writer
-	several bool
+// listed is a list that is written as one, also if it is empty.
+func listed[T any](found []T) []T {
+	if found == nil {
+		return []T{}
+	}
+	return found
 }
 
-func (r *receivers) table(w io.Writer, columns ...string) *table {
-	t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0), len(r.addresses) > 1}
-	t.row("RECEIVER", columns...)
-	return t
-}
-
-func (t *table) row(receiver string, cells ...string) {
-	if t.several {
-		cells = append([]string{receiver}, cells...)
+// without says of an error of some receivers, before which nothing was done, how to
+// go on with the others.
+func (r *receivers) without(all []*admin.Client, err error) error {
+	if err == nil || !r.several || len(all) < 2 || errors.Is(err, admin.ErrStopped) {
+		return err
 	}
-	fmt.Fprintln(t, strings.Join(cells, "\t"))
-}
-
-func (t *table) end() error {
-	if err := t.Flush(); err != nil {
-		return fmt.Errorf("writing table: %w", err)
+	flag := "--admin"
+	if r.inCluster != "" {
+		flag = "--pod"
 	}
-	return nil
-}
-
-// cell is text of strangers on one line of at most most characters; a dash if
-// there is none.
-func cell(text string, most int) string { return cmp.Or(oneLine(text, most), "-") }
-
-// oneLine makes text of strangers harmless to a terminal.
-func oneLine(text string, most int) string {
-	runes := []rune(strings.TrimSpace(strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))))
-	if len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
-	return string(runes)
-}
-
-// age is how long ago something was, for people.
-func age(t *time.Time, now time.Time) string {
-	if t == nil || t.IsZero() {
-		return "-"
-	}
-	return duration.HumanDuration(max(0, now.Sub(*t)))
-}
-
-// size is a number of bytes, for people.
-func size(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	f, u := float64(n), 0
-	for f >= 1024 && u < len(units)-1 {
-		f /= 1024
-		u++
-	}
-	if u == 0 || f >= 100 {
-		return fmt.Sprintf("%.0f %s", f, units[u])
-	}
-	return fmt.Sprintf("%.1f %s", f, units[u])
-}
-
-// plural is a number with its noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// showable returns a body as text that a terminal can show: UTF-8 whose only
-// control characters are line ends and tabs.
-func showable(body []byte) (string, bool) {
-	if !utf8.Valid(body) {
-		return "", false
-	}
-	for _, r := range string(body) {
-		if unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' {
-			return "", false
-		}
-	}
-	return string(body), true
+	return fmt.Errorf("%w\nNothing was done. To do it without those that do not answer, name each of the others with %s: %s", err, flag, strings.Join(clientNames(all), ", "))
 }

@@ -52,12 +52,15 @@ type replayFlags struct {
 func newReplay() *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
-		Use:     "replay --since TIME|DURATION",
+		Use:     "replay [NAME] --since TIME|DURATION",
 		Short:   "Deliver stored events once more",
 		Long:    replayHelp,
 		Example: replayExample,
-		Args:    arguments(0, 0, "no arguments; choose events by flags"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args:    arguments(0, 1, "at most the name of an endpoint in the cluster; choose events by flags"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := f.take(cmd, args, len(args) > 0); err != nil {
+				return err
+			}
 			return f.run(cmd)
 		},
 	}
@@ -87,6 +90,8 @@ func (f *replayFlags) check(now time.Time) (err error) {
 		return usagef("--since is missing; say from when on, or --all for all that is stored")
 	case f.limit < 0:
 		return usagef("--limit is %d; it must not be negative", f.limit)
+	case f.filter.After > 0 && f.inCluster != "" && len(f.pods) != 1:
+		return usagef("--after is a sequence of one receiver; name that one with --pod")
 	case f.filter.After > 0 && len(f.addresses) > 1:
 		return usagef("--after is a sequence of one receiver; name that one with --admin")
 	}
@@ -121,27 +126,22 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	if err := f.check(time.Now()); err != nil {
 		return err
 	}
-	all, err := f.clients()
+	all, err := f.clients(cmd.Context())
 	if err != nil {
 		return err
 	}
 	if f.dryRun {
 		return f.list(cmd, all)
 	}
-	chosen, n := map[*admin.Client][]v1.EventReplay{}, 0
-	err = each(cmd.Context(), all, func(from *admin.Client) (err error) {
-		chosen[from], err = f.choose(cmd.Context(), from)
-		n += len(chosen[from])
-		return err
-	})
+	chosen, n, err := f.choose(cmd.Context(), all)
 	if err != nil {
-		return err
+		return f.without(all, err)
 	}
 	b, goOn := &bulk{done: "replayed", noun: "event", rate: f.rate, name: f.name}, ""
 	if err := b.confirm(n, f.yes); err != nil {
 		return err
 	}
-	err = each(cmd.Context(), all, func(to *admin.Client) error {
+	err = f.each(cmd.Context(), all, func(to *admin.Client) error {
 		done, err := runBulk(cmd, b, chosen[to], f.replay(to, b))
 		if err != nil {
 			goOn = f.goOn(to, b, chosen[to], done)
@@ -165,8 +165,11 @@ func (f *replayFlags) goOn(to *admin.Client, b *bulk, events []v1.EventReplay, d
 	if done > 0 {
 		flags = " --after " + strconv.FormatUint(events[done-1].Sequence, 10) + " --name " + b.name
 	}
-	if len(f.addresses) > 1 {
-		flags += " --admin " + to.Address()
+	switch {
+	case f.inCluster != "":
+		flags += " --pod " + to.Name()
+	case f.several:
+		flags += " --admin " + to.Name()
 	}
 	if !f.filter.Since.IsZero() {
 		flags += " --since " + f.filter.Since.UTC().Format(time.RFC3339Nano)
@@ -204,12 +207,25 @@ func (f *replayFlags) sinks(e *v1.Event, q *v1.Queue) []string {
 	return out
 }
 
-func (f *replayFlags) choose(ctx context.Context, from *admin.Client) ([]v1.EventReplay, error) {
-	var all []v1.EventReplay
-	err := f.visit(ctx, from, func(e *v1.Event, sinks []string) {
-		all = append(all, v1.EventReplay{Sequence: e.Sequence, Sinks: sinks})
+// choose finds what is chosen, before anything is done, and counts it.
+func (f *replayFlags) choose(ctx context.Context, all []*admin.Client) (map[*admin.Client][]v1.EventReplay, int, error) {
+	type found struct {
+		at     *admin.Client
+		events []v1.EventReplay
+	}
+	events, err := collect(ctx, &f.receivers, all, func(from *admin.Client) ([]found, error) {
+		x := found{at: from}
+		err := f.visit(ctx, from, func(e *v1.Event, sinks []string) {
+			x.events = append(x.events, v1.EventReplay{Sequence: e.Sequence, Sinks: sinks})
+		})
+		return []found{x}, err
 	})
-	return all, err
+	chosen, n := map[*admin.Client][]v1.EventReplay{}, 0
+	for _, x := range events {
+		chosen[x.at] = x.events
+		n += len(x.events)
+	}
+	return chosen, n, err
 }
 
 // locatedEvent is an event with where it is.
@@ -219,18 +235,18 @@ type locatedEvent struct {
 }
 
 func (f *replayFlags) list(cmd *cobra.Command, all []*admin.Client) error {
-	found := []locatedEvent{}
-	err := each(cmd.Context(), all, func(from *admin.Client) error {
-		return f.visit(cmd.Context(), from, func(e *v1.Event, sinks []string) {
-			found = append(found, locatedEvent{f.receivers.name(from), *e})
-			found[len(found)-1].Sinks = sinks
+	found, err := collect(cmd.Context(), &f.receivers, all, func(from *admin.Client) (some []locatedEvent, err error) {
+		err = f.visit(cmd.Context(), from, func(e *v1.Event, sinks []string) {
+			some = append(some, locatedEvent{f.receivers.name(from), *e})
+			some[len(some)-1].Sinks = sinks
 		})
+		return some, err
 	})
 	if err != nil {
 		return err
 	}
 	if f.output != "" {
-		return printData(cmd.OutOrStdout(), f.output, found)
+		return printData(cmd.OutOrStdout(), f.output, listed(found))
 	}
 	now := time.Now()
 	t := f.table(cmd.OutOrStdout(), "SEQUENCE", "EVENT", "TYPE", "RECEIVED", "SIZE", "SINKS")

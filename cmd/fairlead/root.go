@@ -18,6 +18,9 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitNotReady is that of status for an endpoint that is not ready, and for a
+	// receiver that does not answer.
+	exitNotReady = 3
 	// exitStopped is that of a shell for a program that Ctrl-C has ended.
 	exitStopped = 130
 )
@@ -26,11 +29,13 @@ const rootHelp = `fairlead takes webhooks in: verified, on disk before they are 
 delivered byte for byte.
 
 This tool checks the manifests that a cluster is given, runs the very same
-receiver from them without a cluster, plays the providers, and asks a running
-receiver what it holds: its queue, dead letters, quarantine, and stored events,
-which it can deliver once more.
+receiver from them without a cluster, plays the providers, says how endpoints are,
+and asks running receivers what they hold: queue, dead letters, quarantine, and
+stored events, which they can deliver once more. Receivers in a cluster are reached
+through its API server, with the rights that you have there (ports of pods).
 
-Exit codes: 0 all is well, 1 what was asked for failed, 2 wrong usage.`
+Exit codes: 0 all is well, 1 what was asked for failed, 2 wrong usage, 3 an endpoint
+is not ready (status), 130 stopped by Ctrl-C.`
 
 const rootExample = `  # Check a manifest as the API server and the operator do.
   fairlead validate -f endpoint.yaml
@@ -38,8 +43,9 @@ const rootExample = `  # Check a manifest as the API server and the operator do.
   # Send it a message as Stream Chat would.
   fairlead send stream-chat --to http://127.0.0.1:8080/stream --secret @secret.txt
 
-  # See what a running receiver could not deliver.
-  fairlead deadletters list`
+  # How an endpoint in a cluster is, and what it could not deliver.
+  fairlead status -n community chat
+  fairlead deadletters list -n community chat`
 
 // usageError is an error in how the tool was called.
 type usageError struct{ error }
@@ -70,24 +76,30 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDeadLetters(), newDemo(), newQuarantine(), newQueue(), newRanges(), newRender(), newReplay(), newRun(), newSend(),
-		newValidate(), newVersion())
+		newStatus(), newValidate(), newVersion())
 	return root
 }
 
-// execute runs the tool and returns its exit code.
+// execute runs the tool and returns its exit code. The first of args is what the
+// program was called as.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot(stdin, stdout, stderr)
-	root.SetArgs(args)
+	say := call(root, args[0])
+	root.SetArgs(args[1:])
 	cmd, err := root.ExecuteContextC(ctx)
 	var usage *usageError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.Is(err, errNotReady): // it was shown
+		return exitNotReady
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "Error: %v\nSee %s --help.\n", err, cmd.CommandPath())
+		fmt.Fprintf(stderr, "Error: %s\nSee %s --help.\n", say(err.Error()), cmd.CommandPath())
 		return exitUsage
+	case errors.Is(err, context.Canceled) && !errors.Is(err, admin.ErrStopped):
+		err = admin.ErrStopped // before anything was done
 	}
-	fmt.Fprintf(stderr, "Error: %v\n", err)
+	fmt.Fprintf(stderr, "Error: %s\n", say(err.Error()))
 	if errors.Is(err, admin.ErrStopped) {
 		return exitStopped
 	}

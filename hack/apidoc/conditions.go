@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -106,6 +107,21 @@ func sentence(s string) string {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// table lists the reasons with their meaning, a line each.
+func (c *conditions) table() []byte {
+	var b bytes.Buffer
+	for _, g := range c.Reasons {
+		for _, e := range g.Entries {
+			text := e.Text
+			if _, rest, ok := strings.Cut(text, ": "); ok && strings.HasPrefix(text, "Is of ") {
+				text = sentence(rest) // beside the condition nobody needs to be told of which it is
+			}
+			fmt.Fprintf(&b, "%s\t%s\n", e.Value, text)
+		}
+	}
+	return b.Bytes()
 }
 
 // mainKind has every condition and reason; another kind has those whose comments

@@ -1,5 +1,5 @@
 // Command apidoc writes the API reference from the CRDs and from the constants of
-// conditions. The CRDs are made from the doc comments of api/v1alpha1, so the
+// conditions, and the table by which the tool says what to do about a reason. The CRDs are made from the doc comments of api/v1alpha1, so the
 // reference says what the API server enforces: types, defaults, bounds and the
 // rules with their messages.
 package main
@@ -15,15 +15,16 @@ func main() {
 	crds := flag.String("crds", "config/crd", "folder with the CRDs")
 	source := flag.String("conditions", "api/v1alpha1/conditions.go", "Go file with the types and reasons of conditions")
 	out := flag.String("out", "api/README.md", "file to write")
+	reasons := flag.String("reasons", "cmd/fairlead/survey/reasons.tsv", "file to write what reasons mean to, for the tool")
 	flag.Parse()
-	if err := run(*crds, *source, *out); err != nil {
+	if err := run(*crds, *source, *out, *reasons); err != nil {
 		fmt.Fprintf(os.Stderr, "apidoc: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-// run writes the reference.
-func run(crds, source, out string) error {
+// run writes the reference, and what each reason means.
+func run(crds, source, out, reasons string) error {
 	kinds, err := readKinds(crds)
 	if err != nil {
 		return err
@@ -38,6 +39,9 @@ func run(crds, source, out string) error {
 	}
 	if err := os.WriteFile(out, render(kinds, c), 0o644); err != nil { //nolint:gosec // documentation is for everybody to read
 		return fmt.Errorf("writing reference: %w", err)
+	}
+	if err := os.WriteFile(reasons, c.table(), 0o644); err != nil { //nolint:gosec // documentation is for everybody to read
+		return fmt.Errorf("writing reasons: %w", err)
 	}
 	return nil
 }

@@ -155,7 +155,7 @@ const realConditions = "../../api/v1alpha1/conditions.go"
 func reference(t *testing.T) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "README.md")
-	if err := run("../../config/crd", realConditions, out); err != nil {
+	if err := run("../../config/crd", realConditions, out, filepath.Join(t.TempDir(), "reasons.tsv")); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(out)
@@ -178,5 +178,16 @@ func TestLinksLead(t *testing.T) {
 		if link, _, _ := strings.Cut(part, ")"); !headings[link] {
 			t.Errorf("link #%s leads nowhere", link)
 		}
+	}
+}
+
+// TestReasons holds that every reason says what to do on a line of the table.
+func TestReasons(t *testing.T) {
+	c, err := parseConditions("x.go", []byte("package x\n\n// ReasonA: wait\n// a while.\nconst ReasonA = \"A\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(c.table()), "A\tWait a while.\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

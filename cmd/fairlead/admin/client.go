@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -31,7 +32,12 @@ const (
 // Client asks one receiver. It may be used by several goroutines.
 type Client struct {
 	address, endpoint string
-	http              *http.Client
+	// name is what the receiver is called: its address, or its pod's name.
+	name string
+	// pod is whether it is reached by a Dialer.
+	pod   bool
+	http  *http.Client
+	close func()
 }
 
 // New returns a client of the admin API at an address like http://127.0.0.1:8081.
@@ -41,17 +47,45 @@ func New(address, endpoint string) (*Client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
 		return nil, fmt.Errorf("%q is not an address like http://127.0.0.1:8081", address)
 	}
-	return &Client{address: u.Scheme + "://" + u.Host, endpoint: endpoint, http: &http.Client{
-		Transport:     &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 2}, // what is asked for is here, not behind a proxy
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	address = u.Scheme + "://" + u.Host
+	return newClient(address, address, &Client{endpoint: endpoint}, &http.Transport{MaxIdleConnsPerHost: 2}), nil
 }
 
-// Address returns the receiver's address.
-func (c *Client) Address() string { return c.address }
+// Dialer connects to a port of a pod's loopback address.
+type Dialer interface {
+	Dial(ctx context.Context, port int) (net.Conn, error)
+	// Close drops what the connections have in common. Dial makes it anew.
+	Close()
+}
+
+// Of returns a client of the receiver in a pod, at a port that a Dialer leads to.
+// Nothing is dialed before something is asked. What Dial returns as an error must
+// say what to do.
+func Of(pod string, port int, d Dialer) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return d.Dial(ctx, port) }
+	return newClient(pod, fmt.Sprintf("http://127.0.0.1:%d", port), &Client{pod: true, close: d.Close}, &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 2})
+}
+
+// newClient has no proxy: what is asked for is here, or behind a Dialer.
+func newClient(name, address string, c *Client, t *http.Transport) *Client {
+	c.name, c.address = name, address
+	c.http = &http.Client{
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c
+}
+
+// Name returns what the receiver is called: its address, or its pod's name.
+func (c *Client) Name() string { return c.name }
 
 // Close drops idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	if c.close != nil {
+		c.close()
+	}
+}
 
 // Error is a call that the receiver did not do.
 type Error struct {
@@ -100,7 +134,7 @@ func (c *Client) call(ctx context.Context, method, path string, params url.Value
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.address+path+"?"+params.Encode(), bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("asking %s: %w", c.address, err)
+		return fmt.Errorf("asking %s: %w", c.name, err)
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
@@ -112,13 +146,13 @@ func (c *Client) call(ctx context.Context, method, path string, params url.Value
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("reading the answer of %s: %w", c.address, err)
+		return fmt.Errorf("reading the answer of %s: %w", c.name, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return c.refused(resp, answer)
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
-		return fmt.Errorf("what %s answers is not the admin API's: is it another version, or something else?", c.address)
+		return fmt.Errorf("what %s answers is not the admin API's: is it another version, or something else?", c.name)
 	}
 	return nil
 }
@@ -129,35 +163,40 @@ func (c *Client) unreachable(err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
+	if cause := errors.Unwrap(err); cause != nil && strings.HasPrefix(err.Error(), "net/http: ") {
+		err = cause // what a Dialer's connection says is said already
+	}
 	if errors.Is(err, context.Canceled) {
 		return ErrStopped
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, syscall.ECONNREFUSED) && !c.pod {
 		return fmt.Errorf("nothing listens at %s: is a receiver running there? Start one with fairlead run, "+
-			"or forward a pod's port: kubectl port-forward -n NAMESPACE POD 8081", c.address)
+			"or forward a pod's port: kubectl port-forward -n NAMESPACE POD 8081", c.name)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.New("no answer came in time")
 	}
-	return fmt.Errorf("asking %s: %w", c.address, err)
+	return fmt.Errorf("asking %s: %w", c.name, err)
 }
 
 // refused makes an error of an answer.
 func (c *Client) refused(resp *http.Response, body []byte) error {
-	e := &Error{Address: c.address, Status: resp.StatusCode, body: body}
+	e := &Error{Address: c.name, Status: resp.StatusCode, body: body}
 	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 {
 		e.RetryAfter = time.Duration(n) * time.Second
 	}
 	var said v1.Error
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
-		e.Message = c.address + " answers with a redirect, which is not followed; name the receiver itself with --admin"
+		e.Message = c.name + " answers with a redirect, which is not followed; name the receiver itself with --admin"
 	case json.Unmarshal(body, &said) == nil && said.Error != "":
 		e.Message = strings.ReplaceAll(said.Error, "?endpoint=", "--endpoint ")
+	case c.pod && resp.StatusCode == http.StatusNotFound:
+		e.Message = "the receiver in pod " + c.name + " does not know what it is asked: it is of another version than this tool, which fairlead status shows"
 	case resp.StatusCode == http.StatusNotFound:
-		e.Message = "no admin API is served at " + c.address + "; name the receiver's --admin-listen with --admin"
+		e.Message = "no admin API is served at " + c.name + "; name the receiver's --admin-listen with --admin"
 	default:
-		e.Message = fmt.Sprintf("%s answers with status %d", c.address, resp.StatusCode)
+		e.Message = fmt.Sprintf("%s answers with status %d", c.name, resp.StatusCode)
 	}
 	return e
 }

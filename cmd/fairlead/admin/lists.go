@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fairlead-dev/fairlead/api/statusz"
 	v1 "github.com/fairlead-dev/fairlead/receiver/admin/v1"
 )
 
@@ -60,6 +61,12 @@ func (f EventFilter) params() url.Values {
 		p.Set("after", strconv.FormatUint(f.After, 10))
 	}
 	return p
+}
+
+// Status returns the receiver's status page, which its telemetry listener serves.
+func (c *Client) Status(ctx context.Context) (*statusz.Page, error) {
+	p := new(statusz.Page)
+	return p, c.get(ctx, "/statusz", nil, p)
 }
 
 // Queue returns what the receiver's queue holds.
