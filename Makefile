@@ -74,6 +74,14 @@ images-push: ## Push what `make images` packed: make images-push TO=registry.exa
 images-check: ## Pack the last commit twice, and fail unless the images are the same to the bit (FRESH=1 compiles anew)
 	@GO='$(GO)' hack/images/check.sh
 
+.PHONY: release-archives
+release-archives: ## Pack the user's tool for each platform into dist/archives, with krew's manifest (hack/krew/README.md)
+	@set -e; for p in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do os=$${p%/*} arch=$${p#*/}; \
+		to=dist/bin/$$os-$$arch; mkdir -p $$to; exe=; [ $$os != windows ] || exe=.exe; echo "building fairlead for $$p, $(VERSION)"; \
+		export $(IMAGEENV) GOOS=$$os GOARCH=$$arch; $(GOBUILD) -o $$to/fairlead$$exe ./cmd/fairlead; done
+	@rm -rf dist/archives
+	@$(GO) run ./hack/krew --binaries dist/bin --licence LICENSE --out dist/archives --version '$(VERSION)' --created '$(SOURCE_DATE_EPOCH)'
+
 .PHONY: pgo
 pgo: ## Profile the receiver under load for the compiler (then commit hack/receiver.pgo)
 	@echo "profiling the receiver for 20 s"
