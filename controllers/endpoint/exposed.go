@@ -38,6 +38,11 @@ func (r *Reconciler) observeExposure(ctx context.Context, ep *v1alpha1.WebhookEn
 		setCondition(ep, v1alpha1.ConditionExposed, metav1.ConditionFalse, w.reason, w.message)
 		return w
 	}
+	if r.awaited(ep) {
+		if done, err := repeatExposed(ep); done {
+			return err
+		}
+	}
 	certificate, err := r.observeCertificate(ctx, ep)
 	if err != nil {
 		return err

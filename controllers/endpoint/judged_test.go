@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,9 @@ func goldenStatus(t *testing.T, state string, u *unstructured.Unstructured) {
 	for _, field := range []string{"sourceRanges", "sourceRangeCount", "hooks", "profile"} { // which change with the profile
 		delete(is, field)
 	}
+	if conditions, ok := is["conditions"].([]any); ok {
+		slices.SortFunc(conditions, func(a, b any) int { return strings.Compare(kindOf(a), kindOf(b)) })
+	}
 	spec := map[string]any{}
 	if suspend, ok, err := unstructured.NestedString(u.Object, "spec", "suspend"); ok && err == nil {
 		spec["suspend"] = suspend
@@ -95,4 +99,11 @@ func goldenStatus(t *testing.T, state string, u *unstructured.Unstructured) {
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (-want +got); if it is meant, accept it with: go test ./controllers/endpoint -run Kstatus -update\n%s", file, diff)
 	}
+}
+
+// kindOf returns the type of a condition.
+func kindOf(condition any) string {
+	c, _ := condition.(map[string]any)
+	kind, _ := c["type"].(string)
+	return kind
 }

@@ -115,9 +115,10 @@ func (r *Reconciler) sync(ctx context.Context, ep *v1alpha1.WebhookEndpoint) err
 		res.conflict = conflict
 		problem = first(problem, r.applyAll(ctx, ep, res))
 	}
+	workload := r.observeWorkload(ctx, ep) // and with it, which receivers there are to be asked
 	return first(problem,
 		r.observeReports(ep, res),
-		r.observeWorkload(ctx, ep),
+		workload,
 		r.observeExposure(ctx, ep, res))
 }
 

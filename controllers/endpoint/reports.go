@@ -21,6 +21,9 @@ var reported = []string{v1alpha1.ConditionSecretReady, v1alpha1.ConditionSinksRe
 // each has said, and returns why the endpoint does not work as specified.
 // Receivers that cannot be asked make a condition Unknown, never False.
 func (r *Reconciler) observeReports(ep *v1alpha1.WebhookEndpoint, res *resolution) error {
+	if r.awaited(ep) {
+		return repeatReports(ep)
+	}
 	var pages []*statusz.Endpoint
 	silent := 0
 	for _, rep := range r.poller.Reports(types.NamespacedName{Namespace: ep.Namespace, Name: ep.Name}) {

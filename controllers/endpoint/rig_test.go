@@ -59,7 +59,13 @@ func options() endpoint.Options {
 
 func startWith(t *testing.T, as *rest.Config, o endpoint.Options, namespaces []string, clk *clocktesting.FakeClock) *operator {
 	t.Helper()
-	op := &operator{calls: &calls{}, clock: clk, registry: prometheus.NewRegistry(), pods: &receivers{pages: map[string]func() (statusz.Endpoint, bool){}}}
+	return startBeside(t, as, o, namespaces, clk, &receivers{pages: map[string]func() (statusz.Endpoint, bool){}})
+}
+
+// startBeside runs an operator that finds receivers as they are.
+func startBeside(t *testing.T, as *rest.Config, o endpoint.Options, namespaces []string, clk *clocktesting.FakeClock, pods *receivers) *operator {
+	t.Helper()
+	op := &operator{calls: &calls{}, clock: clk, registry: prometheus.NewRegistry(), pods: pods}
 	cfg := rest.CopyConfig(as)
 	cfg.Wrap(op.calls.wrap)
 	mgr, stop := endpointtest.Start(t, cfg, namespaces, o, endpoint.Parts{Clock: op.clock, Registerer: op.registry, Probe: probe.Options{
@@ -73,6 +79,12 @@ func startWith(t *testing.T, as *rest.Config, o endpoint.Options, namespaces []s
 		t.Fatal("the cache does not sync")
 	}
 	return op
+}
+
+// again starts an operator after this one was stopped, beside the same receivers.
+func (o *operator) again(t *testing.T) *operator {
+	t.Helper()
+	return startBeside(t, asOp, options(), nil, o.clock, o.pods)
 }
 
 // residue is what the queues of operators that were stopped had left: the gauge

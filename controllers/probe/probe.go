@@ -190,6 +190,23 @@ func (p *Poller) Reports(key types.NamespacedName) []Report {
 	return all
 }
 
+// Awaits reports whether the endpoint has a pod that has not been asked yet. It
+// soon will have been, and Changed is called then.
+func (p *Poller) Awaits(key types.NamespacedName) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.endpoints[key]
+	if e == nil {
+		return false
+	}
+	for _, t := range e.targets {
+		if t.wanted && t.report == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // ask reads the page of a target whose turn it is.
 func (p *Poller) ask(ctx context.Context, t *target) {
 	start := p.o.Clock.Now()
