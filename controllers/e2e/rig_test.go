@@ -30,7 +30,13 @@ const image = "receiver:one"
 // that is returned is called.
 func operate(t *testing.T, namespace, image string) (stop func()) {
 	t.Helper()
-	_, stop = endpointtest.Start(t, asOp, []string{namespace}, endpoint.Options{
+	return operateIn(t, []string{namespace}, image)
+}
+
+// operateIn runs an operator for several namespaces.
+func operateIn(t *testing.T, namespaces []string, image string) (stop func()) {
+	t.Helper()
+	_, stop = endpointtest.Start(t, asOp, namespaces, endpoint.Options{
 		Image: image, Operator: desired.Operator{Namespace: "fairlead-system", Labels: desired.OperatorLabels()},
 		Providers: true, Concurrency: 2, KindsEvery: time.Minute,
 	}, endpoint.Parts{Clock: clock.RealClock{}, Registerer: prometheus.NewRegistry(),
