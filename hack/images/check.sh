@@ -23,11 +23,14 @@ trap 'chmod -R u+w "$tmp" && rm -rf "$tmp"' EXIT
 [ -z "$(git status --porcelain)" ] ||
 	echo "NOTE: there are changes that are not committed; they are NOT in what is checked."
 
+commit=$(git rev-parse HEAD) # both builds are of this one, whoever commits meanwhile
+
 # build CLONE clones the last commit to $tmp/CLONE and packs it there.
 build() {
 	local start=$SECONDS
-	echo "== packing $(git describe --tags --always) in $1"
+	echo "== packing $(git describe --tags --always "$commit") in $1"
 	git clone -q . "$tmp/$1"
+	git -C "$tmp/$1" checkout -q --detach "$commit"
 	make --no-print-directory -C "$tmp/$1" images GO="$GO" ${IMAGE_ARCHS:+IMAGE_ARCHS="$IMAGE_ARCHS"}
 	echo "took $((SECONDS - start)) s"
 }
@@ -42,7 +45,7 @@ version() {
 	local program want got
 	program=$tmp/first/dist/bin/linux-$("$GO" env GOHOSTARCH)/$1
 	[ "$("$GO" env GOHOSTOS)" = linux ] && [ -x "$program" ] || return 0
-	want=$(git describe --tags --always) got=$("$program" --version)
+	want=$(git describe --tags --always "$commit") got=$("$program" --version)
 	[ "$got" = "$want" ] || { echo "check.sh: $1 says that it is version \"$got\", not \"$want\"" >&2 && exit 1; }
 }
 
