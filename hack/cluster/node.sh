@@ -57,7 +57,6 @@ start_kubelet() {
 		failCgroupV1: false
 		cgroupDriver: cgroupfs
 		cgroupRoot: /$(own_cgroup)
-		featureGates: {KubeletInUserNamespace: true}
 		containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 		address: $node_address
 		authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: "$pki/ca.crt"}}
