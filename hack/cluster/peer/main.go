@@ -43,7 +43,7 @@ func answer(ctx context.Context) error {
 	server := &http.Server{Addr: ":8080", ReadHeaderTimeout: patience, Handler: http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
 			host, _, _ := net.SplitHostPort(r.RemoteAddr) // which net/http made
-			fmt.Fprintln(w, host) //nolint:gosec // an address, for no browser
+			fmt.Fprintln(w, host)                         //nolint:gosec // an address, for no browser
 		})}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
