@@ -98,11 +98,11 @@ func pack(o options, p platform, licence []byte) (packed, error) {
 		return packed{}, fmt.Errorf("reading program: %w", err)
 	}
 	files := []file{{"LICENSE", licence, 0o644}, {program, binary, 0o755}}
-	make, ending := tarball, ".tar.gz"
+	archive, ending := tarball, ".tar.gz"
 	if p.os == "windows" {
-		make, ending = zipped, ".zip"
+		archive, ending = zipped, ".zip"
 	}
-	data, err := make(files, time.Unix(o.created, 0).UTC())
+	data, err := archive(files, time.Unix(o.created, 0).UTC())
 	if err != nil {
 		return packed{}, err
 	}

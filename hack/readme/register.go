@@ -38,7 +38,7 @@ func Pages() []string {
 // Register returns an entry for each command of Pages.
 func Register() []Entry {
 	var all []Entry
-	for _, part := range [][]Entry{front(), moderator(), install(), chart(), admin()} {
+	for _, part := range [][]Entry{front(), moderator(), install(), chart(), receivers(), admin()} {
 		all = append(all, part...)
 	}
 	return all
@@ -122,6 +122,21 @@ func chart() []Entry {
 		{Page: page, Text: "helm uninstall fairlead --namespace fairlead-system", By: Elsewhere, Test: "hack/chart/helm TestKeepKinds", Why: installed},
 		{Page: page, Text: "kubectl delete crd webhookendpoints.fairlead.dev webhookproviders.fairlead.dev", By: Nobody, Why: "it needs nothing of ours but the names of the kinds"},
 	}
+}
+
+func receivers() []Entry {
+	const page = "receiver/README.md"
+	const script = "the script cluster, with an API server that plays; scenario tool of hack/e2e on real pods"
+	var all []Entry
+	for _, text := range []string{
+		"fairlead status -n community chat",
+		"fairlead deadletters list -n community chat",
+		"fairlead deadletters replay -n community chat --sink app --yes",
+		"fairlead deadletters show -n community chat --pod chat-receiver-6f9c48dcd7-kzgql app/12",
+	} {
+		all = append(all, Entry{Page: page, Text: text, By: Elsewhere, Test: "cmd/fairlead TestScripts", Why: script})
+	}
+	return all
 }
 
 func admin() []Entry {
