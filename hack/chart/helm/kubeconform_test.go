@@ -28,9 +28,9 @@ const root = "../../.."
 func TestKubeconform(t *testing.T) {
 	all := given(t)
 	custom := customKinds(t)
-	for _, version := range slices.Sorted(maps.Keys(kubernetes)) {
+	for _, version := range slices.Sorted(maps.Keys(supported)) {
 		t.Run(version, func(t *testing.T) {
-			builtIn, err := schema.FromOpenAPI(kubernetes[version].file(t, "api/openapi-spec/swagger.json"))
+			builtIn, err := schema.FromOpenAPI(supported[version].file(t, "api/openapi-spec/swagger.json"))
 			if err != nil {
 				t.Fatal(err)
 			}

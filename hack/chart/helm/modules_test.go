@@ -12,9 +12,9 @@ import (
 // It is downloaded, some megabytes, and nothing of it is compiled.
 type published struct{ module, sum string }
 
-// kubernetes are the versions whose API every object must fit: the oldest that is
+// supported are the versions whose API every object must fit: the oldest that is
 // supported, the one that hack/cluster runs, and some between.
-var kubernetes = map[string]published{
+var supported = map[string]published{
 	"1.31.14": {"k8s.io/kubernetes@v1.31.14", "h1:UtjLfqvXLuSVDdJ4+NpQCIfFkKkLnAAVmxAEMsnkhjk="},
 	"1.33.13": {"k8s.io/kubernetes@v1.33.13", "h1:bmH31xUdSzeA5vk0wZAK9MZp11mdLuzUSeKk0qN3hPQ="},
 	"1.35.4":  {"k8s.io/kubernetes@v1.35.4", "h1:o/8dBC/pHVpYoGV4OAIytAlNPZbdYVTXJHoYvXC4qzM="},
