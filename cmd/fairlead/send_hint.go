@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -50,11 +49,11 @@ func (h *hinter) of(status int, body []byte) string {
 	return ""
 }
 
-// ofError does the same where there was no answer.
-func (h *hinter) ofError(err error) string {
+// ofError does the same where there was no answer. connected is whether a connection
+// stood.
+func (h *hinter) ofError(err error, connected bool) string {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
-	var op *net.OpError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there; start fairlead run, or forward a port to the receiver"
@@ -64,7 +63,7 @@ func (h *hinter) ofError(err error) string {
 		return "name the certificate's authority with --ca; if that is a public one, the receiver does not send the certificates between: tls.crt must hold the whole chain"
 	case errors.As(err, &name):
 		return "write the certificate's name in --to, and where to connect in --connect"
-	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
+	case !connected && errors.Is(err, context.DeadlineExceeded):
 		return "nothing answers at that address: a firewall, loadBalancerSourceRanges or a NetworkPolicy lets only the provider's addresses in, or it is the wrong address"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "the connection stands and no answer came: a proxy on the way that waits for its upstream, or a receiver that is overloaded; if the receiver itself (kubectl port-forward) answers, it is the former"

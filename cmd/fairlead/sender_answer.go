@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-dev/fairlead/cmd/fairlead/play"
@@ -41,7 +43,8 @@ func (s *sender) send(ctx context.Context, r *play.Request) answer {
 	a := answer{ID: r.ID, Type: r.Type, deadline: s.deadline}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	req, err := r.HTTP(ctx, s.url)
+	var connected atomic.Bool
+	req, err := r.HTTP(watchConnect(ctx, &connected), s.url)
 	if err != nil {
 		a.Error = err.Error()
 		return a
@@ -60,8 +63,16 @@ func (s *sender) send(ctx context.Context, r *play.Request) answer {
 	}
 	a.Right = err == nil && s.right(a.Status)
 	s.consider(&a, r, body)
-	s.hint(&a, body, err)
+	s.hint(&a, body, err, connected.Load())
 	return a
+}
+
+// watchConnect has told whether a connection stood.
+func watchConnect(ctx context.Context, connected *atomic.Bool) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		ConnectDone: func(_, _ string, err error) { connected.CompareAndSwap(false, err == nil) },
+		GotConn:     func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
 }
 
 // read reads as much of an answer as is wanted.
@@ -92,11 +103,11 @@ func (s *sender) consider(a *answer, r *play.Request, body []byte) {
 }
 
 // hint says what to look at when an answer is not the right one.
-func (s *sender) hint(a *answer, body []byte, err error) {
+func (s *sender) hint(a *answer, body []byte, err error, connected bool) {
 	switch {
 	case a.Right || s.hints == nil:
 	case err != nil:
-		a.Hint = s.hints.ofError(err)
+		a.Hint = s.hints.ofError(err, connected)
 	default:
 		a.Hint = s.hints.of(a.Status, body)
 	}

@@ -106,7 +106,7 @@ func developers(t *testing.T) []string {
 // TestTargets holds that every target of make that a page names is there.
 func TestTargets(t *testing.T) {
 	makefile := content(t, filepath.Join(root, "Makefile"))
-	named := regexp.MustCompile("(?m)(?:^|`)make ([a-z][a-z-]*)")
+	named := regexp.MustCompile("(?m)(?:^|`)make ([a-z][a-z0-9-]*)")
 	for _, page := range append(readme.Pages(), developers(t)...) {
 		for _, m := range named.FindAllStringSubmatch(content(t, filepath.Join(root, page)), -1) {
 			if !strings.Contains(makefile, "\n"+m[1]+":") {
