@@ -202,6 +202,11 @@ whole_folder() {
 	echo "$base/level3-$(for part in "${parts[@]}"; do part_folder "$part"; done | sum)-$os-$arch"
 }
 
+# result prints where the level finds what it needs.
+result() {
+	if [ "$level" = 3 ]; then whole_folder; else part_folder control; fi
+}
+
 # gather makes the folder of level 3: links to what the parts have. cni is a folder
 # in it, because containerd wants its plugins to be among themselves.
 gather() {
@@ -242,7 +247,7 @@ os=$("$GO" env GOHOSTOS) arch=$("$GO" env GOHOSTARCH)
 base=${FAIRLEAD_CLUSTER_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/fairlead/cluster}
 [ "${base#/}" != "$base" ] || base=$here/$base
 if [ -n "$print" ]; then
-	if [ "$level" = 3 ]; then whole_folder; else part_folder control; fi
+	result
 	exit
 fi
 
@@ -254,4 +259,4 @@ for part in "${parts[@]}"; do
 	build_part "$part"
 done
 [ "$level" != 3 ] || gather
-[ -z "$built" ] || echo "built in $SECONDS s: $("$0" --level "$level" --print)"
+[ -z "$built" ] || echo "built in $SECONDS s: $(result)"
