@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 sums() {
-	git ls-files -co --exclude-standard -- api config charts | sort |
+	git ls-files -co --exclude-standard -- api config charts cmd/fairlead/survey | sort |
 		while read -r f; do [ ! -f "$f" ] || git hash-object --no-filters "$f" | tr '\n' ' '; echo "$f"; done
 }
 
