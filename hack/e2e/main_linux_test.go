@@ -28,8 +28,9 @@ type scenario struct {
 	try   func(*testing.T, *rig)
 }
 
-// scenarios are all of them. The first installs, the last uninstalls; each of the
-// others makes the namespaces and endpoints that it needs.
+// scenarios are all of them. The first begins with nothing and leaves nothing; of
+// the rest the first installs, the last uninstalls, and each of the others makes the
+// namespaces and endpoints that it needs.
 func scenarios() []scenario {
 	return []scenario{
 		{"install", true, tryInstall},
@@ -39,7 +40,11 @@ func scenarios() []scenario {
 		{"rotation", true, tryRotation},
 		{"loss-ephemeral", true, tryLossEphemeral},
 		{"loss-persistent", false, tryLossPersistent},
+		{"tool", false, tryTool},
 		{"upgrade", false, tryUpgrade},
+		{"release", false, tryRelease},
+		{"namespaces", false, tryNamespaces},
+		{"kustomize", false, tryKustomize},
 		{"uninstall", true, tryUninstall},
 	}
 }

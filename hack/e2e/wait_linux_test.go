@@ -24,14 +24,18 @@ func eventually(t testing.TB, limit time.Duration, what string, try func(context
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	var last error // of a try that was not cut short by the end
 	for {
 		err := try(ctx)
 		if err == nil {
 			return time.Since(began)
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: not within %s: %v", what, limit, err)
+			t.Fatalf("%s: not within %s: %v", what, limit, last)
 		case <-tick.C:
 		}
 	}
