@@ -17,15 +17,23 @@ from one receiver to another.
 A dead letter is named SINK/SEQUENCE, as list shows it. Where several are meant,
 --sink, --type, --reason, --older-than and --newer-than choose among all.
 
+In a cluster, name the endpoint: -n NAMESPACE NAME. Each of its receivers is asked,
+through the API server and by a port that is forwarded to its pod, and --pod means one
+of them. ClusterRole fairlead-receiver-admin has the rights that it takes.
+
 Exit codes: 0 all is well, 1 what was asked for failed, 2 wrong usage, 130 stopped
 by Ctrl-C.`
 
-const deadLettersExample = `  # What could not be delivered, and why.
+const deadLettersExample = `  # What could not be delivered, and why: by a receiver that runs here, and by all
+  # receivers of an endpoint in a cluster.
   fairlead deadletters list
   fairlead deadletters show app/12
+  fairlead deadletters list -n community chat
+  fairlead deadletters show -n community chat app/12 --pod chat-receiver-6f9c48dcd7-kzgql
 
   # The sink works again: make all of its deliveries again.
-  fairlead deadletters replay --sink app --yes`
+  fairlead deadletters replay --sink app --yes
+  fairlead deadletters replay -n community chat --sink app --yes`
 
 func newDeadLetters() *cobra.Command {
 	var r receivers

@@ -17,10 +17,15 @@ a secret that was missing, or a profile that was wrong.
 
 What is there was sent by anybody: nothing of it is verified.
 
+In a cluster, name the endpoint: -n NAMESPACE NAME. Each of its receivers is asked,
+through the API server and by a port that is forwarded to its pod, and --pod means one
+of them. ClusterRole fairlead-receiver-admin has the rights that it takes.
+
 Exit codes: 0 all is well, 1 what was asked for failed, 2 wrong usage, 130 stopped
 by Ctrl-C.`
 
 const quarantineExample = `  fairlead quarantine list
+  fairlead quarantine list -n community chat
   fairlead quarantine show 7
   fairlead quarantine reverify --all`
 

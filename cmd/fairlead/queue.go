@@ -14,6 +14,10 @@ import (
 
 const queueHelp = `Queue shows what a receiver's queue holds.
 
+In a cluster, name the endpoint: -n NAMESPACE NAME. Each of its receivers is asked,
+through the API server and by a port that is forwarded to its pod, and --pod means one
+of them. ClusterRole fairlead-receiver-admin has the rights that it takes.
+
 Exit codes: 0 all is well, 1 what was asked for failed, 2 wrong usage.`
 
 const queueStatusHelp = `Status shows what is queued for each sink, how far each is, what fills up, and the
@@ -22,6 +26,7 @@ ledger: accepted = delivered + dead + dropped + handed over + queued.
 Exit codes: 0 all is well, 1 a receiver does not answer, 2 wrong usage.`
 
 const queueExample = `  fairlead queue status
+  fairlead queue status -n community chat
   fairlead queue status -o json | jq .[0].sinks`
 
 func newQueue() *cobra.Command {

@@ -29,6 +29,10 @@ Ctrl-C finishes what is under way and says how to go on.
 
 For deliveries that have failed, see fairlead deadletters replay.
 
+In a cluster, name the endpoint: -n NAMESPACE NAME. Each of its receivers is asked,
+through the API server and by a port that is forwarded to its pod, and --pod means one
+of them. ClusterRole fairlead-receiver-admin has the rights that it takes.
+
 Exit codes: 0 all were replayed, 1 some could not be, 2 wrong usage, 130 stopped
 by Ctrl-C.`
 
@@ -37,7 +41,10 @@ const replayExample = `  # The sink lost what it got this morning.
   fairlead replay --since 2027-01-31T06:00:00Z --until 2027-01-31T09:30:00Z --sink app --yes
 
   # All new messages of the last two hours, slowly.
-  fairlead replay --since 2h --type message.new --rate 20 --yes`
+  fairlead replay --since 2h --type message.new --rate 20 --yes
+
+  # What an endpoint in a cluster got since then, from all of its receivers.
+  fairlead replay -n community chat --since 30m --sink app --yes`
 
 // replayFlags are the flags of replay.
 type replayFlags struct {

@@ -38,7 +38,7 @@ func (f *Flags) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&o.AuthInfo.Impersonate, "as", "", "in a cluster: act as this user")
 	fs.StringArrayVar(&o.AuthInfo.ImpersonateGroups, "as-group", nil, "in a cluster: act as one of this group; may be repeated")
 	fs.StringVar(&o.AuthInfo.ImpersonateUID, "as-uid", "", "in a cluster: act as the user of this uid")
-	fs.StringVar(&o.Timeout, "request-timeout", "0", "in a cluster: how long one request may take, such as 30s; 0 for as long as it takes")
+	fs.StringVar(&o.Timeout, "request-timeout", "0", "in a cluster: how long one request to the API server may take, such as 30s; 0 for as long as it takes")
 }
 
 // Given returns the first of the flags that was set, with its dashes, or nothing.
