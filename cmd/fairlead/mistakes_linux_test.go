@@ -36,7 +36,7 @@ func (m *mistake) make(t *testing.T, s *symptoms) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
 	go func() {
-		ended <- execute(ctx, append([]string{"run", "-f", file, "--listen", listen, "--admin", admin, "--data-dir", filepath.Join(dir, "data")}, m.run...), nil, io.Discard, log)
+		ended <- execute(ctx, append([]string{"fairlead", "run", "-f", file, "--listen", listen, "--admin", admin, "--data-dir", filepath.Join(dir, "data")}, m.run...), nil, io.Discard, log)
 	}()
 	defer func() { cancel(); <-ended }()
 	get := func(page string) string {
@@ -60,7 +60,7 @@ func (m *mistake) make(t *testing.T, s *symptoms) {
 	}
 	for _, args := range m.sends {
 		var out bytes.Buffer
-		code := execute(t.Context(), append([]string{"send"}, strings.Fields(strings.NewReplacer(names...).Replace(args))...), nil, &out, &out)
+		code := execute(t.Context(), append([]string{"fairlead", "send"}, strings.Fields(strings.NewReplacer(names...).Replace(args))...), nil, &out, &out)
 		s.send = append(s.send, out.String(), fmt.Sprintf("exit code %d", code))
 	}
 	soon(t, m.await, func() bool { return strings.Contains(get("/statusz"), m.await) })
