@@ -2,6 +2,7 @@ package endpoint_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	config "github.com/fairlead-dev/fairlead/api/config/v1alpha1"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
 	"github.com/fairlead-dev/fairlead/controllers/desired"
 )
@@ -36,10 +38,13 @@ func ofSchema(t *testing.T, ep *v1alpha1.WebhookEndpoint, name string, edit func
 	return other
 }
 
-func withoutSchema(text string) string { return strings.Replace(text, "schema: 1\n", "", 1) }
+// schemaLine is where a configuration tells its schema.
+var schemaLine = fmt.Sprintf("schema: %d\n", config.Schema)
+
+func withoutSchema(text string) string { return strings.Replace(text, schemaLine, "", 1) }
 
 func laterSchema(text string) string {
-	return strings.Replace(text, "schema: 1\n", "schema: 99\ncolour: red\n", 1)
+	return strings.Replace(text, schemaLine, "schema: 99\ncolour: red\n", 1)
 }
 
 // mounting makes a receiver's pod that reads a ConfigMap.

@@ -71,7 +71,7 @@ func TestDecode(t *testing.T) {
 		"field that nobody knows":  {`"retention"`, `"retentoin"`, "unknown field"},
 		"schema":                   {`"path"`, `"schema": 1, "path"`, ""},
 		"schema below none":        {`"path"`, `"schema": -1, "path"`, "negative"},
-		"schema of later":          {`"path"`, `"schema": 2, "colour": "red", "path"`, "it has schema 2, and this program reads schemas up to 1"},
+		"schema of later":          {`"path"`, `"schema": 99, "colour": "red", "path"`, "it has schema 99, and this program reads schemas up to"},
 		"version that is not ours": {`dev/v1alpha1`, `dev/v2`, "this receiver reads"},
 		"way out of the Secret":    {`"signing"`, `"../signing"`, "not a path below"},
 		"something behind it":      {`"suspend": "None"` + "\n}", `"suspend": "None"}{}`, "behind the document"},
