@@ -102,7 +102,7 @@ test: ## Vet and test every module, with the race detector if there is a C compi
 
 .PHONY: chart-test
 chart-test: cluster-binaries ## Test the Helm chart with Helm itself: goldens, lint, and installs on a control plane
-	@cd $(CHARTMODULE) && CGO_ENABLED=0 $(GO) vet ./... && CGO_ENABLED=0 $(GO) test -timeout 10m ./...
+	@cd $(CHARTMODULE) && CGO_ENABLED=0 $(GO) vet ./... && CGO_ENABLED=0 $(GO) test -count=1 -timeout 10m ./...
 
 .PHONY: e2e
 e2e: ## Install Fairlead on a real cluster and try everything there (root, Linux; hack/e2e/README.md)
