@@ -31,7 +31,8 @@ type Entry struct {
 func Pages() []string {
 	return []string{
 		"README.md", "api/README.md", "charts/fairlead/README.md", "config/README.md", "config/TROUBLESHOOTING.md",
-		"config/samples/moderator/README.md", "controllers/README.md", "receiver/README.md", "receiver/admin/v1/README.md",
+		"config/UPGRADE.md", "config/gitops/README.md", "config/samples/moderator/README.md",
+		"controllers/README.md", "receiver/README.md", "receiver/admin/v1/README.md",
 	}
 }
 
@@ -112,14 +113,14 @@ func chart() []Entry {
 		{Page: page, Text: "kubectl label namespace fairlead-system pod-security.kubernetes.io/enforce=restricted", By: Elsewhere,
 			Test: "hack/chart/helm TestPodsAreRestricted", Why: "that the operator may run there"},
 		{Page: page, Text: "helm install fairlead charts/fairlead --namespace fairlead-system --values my-values.yaml", By: Elsewhere,
-			Test: "hack/chart/helm TestAPIServerTakesIt", Why: installed},
+			Test: "hack/chart/helm TestCluster", Why: installed},
 		{Page: page, Text: "helm upgrade fairlead charts/fairlead --namespace fairlead-system --values my-values.yaml", By: Elsewhere,
-			Test: "hack/chart/helm TestReuseValues", Why: "hack/e2e upgrades on real pods"},
+			Test: "hack/chart/helm TestCluster", Why: "hack/e2e upgrades on real pods"},
 		{Page: page, Text: "kubectl apply --server-side -k config/crd", By: Elsewhere, Test: "config TestEveryKustomization", Why: "it is rendered; tests of the operator apply the same CRDs"},
 		{Page: page, Text: "kubectl -n fairlead-system delete deployment fairlead-operator", By: Nobody, Why: "taking over from kubectl is not tried, as the page says"},
 		{Page: page, Text: "helm install fairlead charts/fairlead -n fairlead-system --take-ownership --force-conflicts", By: Nobody, Why: "taking over from kubectl is not tried, as the page says"},
 		{Page: page, Text: "kubectl delete webhookendpoints --all --all-namespaces", By: Elsewhere, Test: "controllers/e2e TestDelete", Why: "an endpoint goes, and all that it made"},
-		{Page: page, Text: "helm uninstall fairlead --namespace fairlead-system", By: Elsewhere, Test: "hack/chart/helm TestKeepKinds", Why: installed},
+		{Page: page, Text: "helm uninstall fairlead --namespace fairlead-system", By: Elsewhere, Test: "hack/chart/helm TestCluster", Why: installed},
 		{Page: page, Text: "kubectl delete crd webhookendpoints.fairlead.dev webhookproviders.fairlead.dev", By: Nobody, Why: "it needs nothing of ours but the names of the kinds"},
 	}
 }
