@@ -61,7 +61,10 @@ sources() {
 	control) echo {k8s,kwok}/go.{mod,sum} ;;
 	node) echo k8s/go.{mod,sum} ;;
 	helm) echo ../chart/helm/go.{mod,sum} ;;
-	own) echo {netpol,pause,../images}/*.go ../images/go.{mod,sum} ../../go.{mod,sum} coredns/go.{mod,sum} ;;
+	own)
+		printf '%s\n' {netpol,pause,../images}/*.go | grep -v '_test\.go$'
+		echo ../images/go.{mod,sum} ../../go.{mod,sum} coredns/go.{mod,sum}
+		;;
 	*) echo "$1"/go.{mod,sum} ;;
 	esac
 }

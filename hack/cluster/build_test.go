@@ -25,6 +25,7 @@ func TestParts(t *testing.T) {
 		{"a program of level 3", "hack/cluster/containerd/go.mod", false, true},
 		{"Helm", "hack/chart/helm/go.mod", false, true},
 		{"a program of ours", "hack/cluster/netpol/main.go", false, true},
+		{"a test of ours", "hack/cluster/netpol/netpol_test.go", false, false},
 		{"what packs images", "hack/images/layer.go", false, true},
 		{"how a cluster is started", "hack/cluster/cp.sh", false, false},
 	} {
