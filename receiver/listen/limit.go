@@ -3,7 +3,6 @@ package listen
 import (
 	"container/list"
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -64,11 +63,14 @@ type Limit struct {
 	mu       sync.Mutex
 	open     int
 	unproven crowd
+
+	speakers speakers
 }
 
 // NewLimit returns a Limit around a listener of TCP connections.
 func NewLimit(inner net.Listener, o LimitOptions) *Limit {
-	return &Limit{Listener: inner, o: o, unproven: crowd{sources: map[netip.Addr]*peer{}}}
+	return &Limit{Listener: inner, o: o, unproven: crowd{sources: map[netip.Addr]*peer{}},
+		speakers: speakers{all: map[*limited]struct{}{}}}
 }
 
 // Open is how many connections are open, and how many of them are of unproven
@@ -182,6 +184,9 @@ type limited struct {
 	limit *Limit
 	// privileged is whether nothing is to be done for it at each request.
 	privileged atomic.Bool
+	// resting is whether no request of it has been read to the end of its headers,
+	// heard whether something has been read since (Follow).
+	resting, heard atomic.Bool
 
 	// The others are guarded by the limit's lock.
 	open bool
@@ -223,13 +228,7 @@ type limitedKey struct{}
 // Context is for http.Server.ConnContext: it lets Handler find the connection of a
 // request.
 func (l *Limit) Context(ctx context.Context, c net.Conn) context.Context {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	if p, ok := c.(*Conn); ok {
-		c = p.Conn
-	}
-	if own, ok := c.(*limited); ok {
+	if own := limitedOf(c); own != nil {
 		return context.WithValue(ctx, limitedKey{}, own)
 	}
 	return ctx

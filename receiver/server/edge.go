@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/fairlead-dev/fairlead/receiver/listen"
@@ -35,7 +36,7 @@ func (s *process) webhooks() *http.Server {
 	protocols.SetHTTP2(true)
 	h := &http.Server{
 		Handler:     s.limited(s.recovered(s.answerReady(Route(s.o.Receivers)))),
-		ConnContext: s.connContext,
+		ConnContext: s.connContext, ConnState: s.limit.Follow,
 		ReadTimeout: s.o.ReadTimeout, ReadHeaderTimeout: min(headerTimeout, s.o.ReadTimeout), WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,
 		Protocols: &protocols,
@@ -55,11 +56,24 @@ func (s *process) webhooks() *http.Server {
 
 // serveWebhooks takes webhooks until the server is shut down.
 func (s *process) serveWebhooks(h *http.Server) error {
-	l := s.listener()
 	if s.certificate == nil {
-		return serve(h, l)
+		return serve(h, s.door)
 	}
-	return served(h.ServeTLS(l, "", ""), l)
+	return served(h.ServeTLS(s.door, "", ""), s.door)
+}
+
+// door is a listener that is closed once, whoever closes it again: http.Server takes
+// a second time for a failure.
+type door struct {
+	net.Listener
+	once sync.Once
+	err  error
+}
+
+// Close implements net.Listener.
+func (d *door) Close() error {
+	d.once.Do(func() { d.err = d.Listener.Close() })
+	return d.err
 }
 
 // listener puts together what lies between the TCP listener and TLS or HTTP. The

@@ -69,18 +69,19 @@ type ServeOptions struct {
 
 // Serve works until ctx ends, and then stops in an order that loses nothing:
 // it stays open for the drain delay, while every answer asks the client to go
-// elsewhere; closes the listener and answers what is under way; delivers until
-// the queue is empty, or the grace is over, or nothing more can be delivered now
-// and a sister is there; stops attempts; hands what is left over to sisters, if
-// there are any; syncs; leaves. From the beginning of it sisters hand nothing over
-// to this process. Telemetry is served to the end. It returns nil after such a
-// stop.
+// elsewhere; closes the listener and answers what is under way, or has begun to
+// arrive; delivers until the queue is empty, or the grace is over, or nothing more
+// can be delivered now and a sister is there; stops attempts; hands what is left
+// over to sisters, if there are any; syncs; leaves. From the beginning of it sisters
+// hand nothing over to this process. Telemetry is served to the end. It returns nil
+// after such a stop.
 func Serve(ctx context.Context, o ServeOptions) error {
 	o.ReadTimeout = cmp.Or(o.ReadTimeout, readTimeout)
 	s := &process{o: o, started: o.Now(), metrics: newSisterMetrics()}
 	err := errors.Join(s.openTLS(), s.limitConnections(), s.countPanics())
 	defer s.closeTLS()
 	webhooks := s.webhooks()
+	s.door = &door{Listener: s.listener()}
 	telemetry, local := s.telemetry(), s.local(s.adminAPI())
 	failed := make(chan error, 4)
 	go func() { failed <- s.serveWebhooks(webhooks) }()
@@ -126,8 +127,9 @@ type process struct {
 	// nextLook is when sisters are looked for again during a stop.
 	nextLook time.Time
 
-	// limit bounds the connections of Webhooks.
+	// limit bounds the connections of Webhooks, which come in by the door.
 	limit *listen.Limit
+	door  *door
 	// panics counts the handlers of Webhooks that panicked.
 	panics prometheus.Counter
 	// certificate is nil if webhooks come by plain HTTP; watching is what keeps it.

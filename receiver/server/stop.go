@@ -15,7 +15,9 @@ func (s *process) stop(webhooks, local *http.Server) error {
 	delay, grace := s.drain()
 	s.o.Logger.Info("Stopping: requests are still taken for a while", "delay", delay)
 	s.wait(delay)
-	err := errors.Join(shutDown(webhooks), s.closeSisters())
+	err := s.door.Close()
+	s.waitQuiet()
+	err = errors.Join(err, shutDown(webhooks), s.closeSisters())
 	s.o.Logger.Info("No more requests are taken; delivering what is queued", "grace", grace, "queued", s.queued())
 	deadline := s.o.Now().Add(grace)
 	s.waitEmpty(grace)
@@ -79,6 +81,39 @@ func (s *process) wait(d time.Duration) {
 	select {
 	case <-t.C:
 	case <-s.o.Hurry:
+	}
+}
+
+const (
+	// speakingPatience bounds the wait for requests that have begun to arrive: one
+	// that nobody completes must not hold up a stop.
+	speakingPatience = 3 * time.Second
+	// quietLook is how often it is looked for them, and quietLooks how often in a row
+	// none must be there: what has arrived may not have been read yet, on a machine
+	// with much else to do.
+	quietLook  = 20 * time.Millisecond
+	quietLooks = 3
+)
+
+// waitQuiet returns when no request is on its way on a connection that the HTTP
+// server believes idle: to shut it down before would cut the client off without an
+// answer, and most providers do not send again.
+func (s *process) waitQuiet() {
+	end := time.NewTimer(speakingPatience)
+	defer end.Stop()
+	look := time.NewTicker(quietLook)
+	defer look.Stop()
+	for quiet := 0; quiet < quietLooks; {
+		select {
+		case <-end.C:
+			return
+		case <-s.o.Hurry:
+			return
+		case <-look.C:
+		}
+		if quiet++; s.limit.Speaking() > 0 {
+			quiet = 0
+		}
 	}
 }
 
