@@ -136,7 +136,7 @@ func (w *world) left(ctx context.Context, t *testing.T, p *play) error {
 
 // String is a line for the table.
 func (b *books) String() string {
-	text := fmt.Sprintf("%s: %s; every 200 delivered at both sinks", b.summary.Provider, said(b.summary))
+	text := fmt.Sprintf("%s: %s, half within %.0f ms and 99 %% within %.0f ms; every 200 delivered at both sinks", b.summary.Provider, said(b.summary), b.summary.P50, b.summary.P99)
 	if b.taken > 0 {
 		text += fmt.Sprintf("; %d of the unanswered were taken", b.taken)
 	}

@@ -158,8 +158,8 @@ func isReady(p *corev1.Pod) bool {
 }
 
 // through has the providers send, disrupts something, and accounts for every event.
-// Unless it may be broken, every request is to be answered 200.
-func (w *world) through(t *testing.T, shows string, broken bool, disrupt func(*testing.T, *row, *timeline)) {
+// Every request is to be answered 200, unless it is allowed that some are not.
+func (w *world) through(t *testing.T, shows string, allowed bool, disrupt func(*testing.T, *row, *timeline)) {
 	t.Helper()
 	w.r.step(t, shows, func(t *testing.T, line *row) {
 		w.sink.mode(t, record.Mode{Mode: record.OK})
@@ -168,7 +168,7 @@ func (w *world) through(t *testing.T, shows string, broken bool, disrupt func(*t
 			p.begin(t, every)
 		}
 		w.each(func(p *play) { p.more(t, 100) })
-		log := watch(t, w)
+		log, pulse := watch(t, w), newPulse(t)
 		disrupt(t, line, log)
 		w.each(func(p *play) { p.more(t, 100) })
 		ended := map[*play][]probe.Result{}
@@ -177,6 +177,10 @@ func (w *world) through(t *testing.T, shows string, broken bool, disrupt func(*t
 			ended[p], sums[p] = p.end(t)
 		}
 		log.end()
+		longest := pulse.end()
+		if longest > still {
+			line.note("the machine stood still for up to %s", seconds(longest))
+		}
 		for _, p := range w.plays {
 			log.add(p, ended[p])
 		}
@@ -184,11 +188,11 @@ func (w *world) through(t *testing.T, shows string, broken bool, disrupt func(*t
 		for _, p := range w.plays {
 			b := w.account(t, p, ended[p], sums[p])
 			line.note("%s %s", p.queue, b)
-			if n := b.summary.Sent - b.summary.Successes; n > 0 {
+			if b.summary.Sent > b.summary.Successes {
 				line.note("%s", log.explain(p, ended[p]))
-				if !broken {
-					t.Errorf("%s: %d of %d requests were not answered 200", p.k.Name, n, b.summary.Sent)
-				}
+			}
+			if n := broken(ended[p], longest); n > 0 && !allowed {
+				t.Errorf("%s: %d of %d requests were not answered 200", p.k.Name, n, b.summary.Sent)
 			}
 		}
 		w.healthy(t)
