@@ -107,7 +107,7 @@ func (f *runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.W
 	}
 	hurry, stop := hurried()
 	defer stop()
-	return local.Run(ctx, local.Options{
+	err = local.Run(ctx, local.Options{
 		Load: f.load(stdin), Watched: f.watched(), SecretsDir: f.secrets, TLSDir: f.tls, Listen: listen, Admin: admin, DataDir: f.data, Stdout: stdout,
 		Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), Version: currentVersion(), Hurry: hurry, Exit: exit,
 		Ready: func(all []manifest.Resolved) {
@@ -115,6 +115,10 @@ func (f *runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.W
 			debug.FreeOSMemory() // checking manifests took far more than serving will
 		},
 	})
+	if err == nil {
+		fmt.Fprintf(stderr, "Stopped. What is not delivered waits in %s for the next start.\n", f.data)
+	}
+	return err
 }
 
 // load returns what reads the manifests. Standard input can be read only once.
