@@ -33,7 +33,7 @@ type scenario struct {
 // namespaces and endpoints that it needs.
 func scenarios() []scenario {
 	return []scenario{
-		{"readme", false, tryReadme},
+		{"readme", true, tryReadme},
 		{"install", true, tryInstall},
 		{"sources", true, trySources},
 		{"intake", true, tryIntake},
