@@ -98,7 +98,7 @@ func (f *statusFlags) run(cmd *cobra.Command, args []string) error {
 	if _, err := f.take(cmd, args, true); err != nil {
 		return err
 	}
-	return f.one(cmd)
+	return f.inFull(cmd)
 }
 
 // list shows the endpoints of one namespace or all.
@@ -119,8 +119,8 @@ func (f *statusFlags) list(cmd *cobra.Command) error {
 	return f.printList(cmd, eps, namespace)
 }
 
-// one shows one endpoint with its receivers.
-func (f *statusFlags) one(cmd *cobra.Command) error {
+// inFull shows one endpoint with its receivers.
+func (f *statusFlags) inFull(cmd *cobra.Command) error {
 	c, err := f.connect()
 	if err != nil {
 		return err
@@ -162,10 +162,7 @@ func (f *statusFlags) ask(ctx context.Context, c *cluster.Client, pods []corev1.
 		r.Answer(pages[i].Page, pages[i].err, s.Namespace, s.Name)
 		s.Receivers = append(s.Receivers, r)
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return nil
+	return ctx.Err()
 }
 
 // statusAnswer is what one receiver answered.

@@ -146,9 +146,10 @@ func isGood(c *metav1.Condition) bool {
 // printConditions prints Ready first, and what to do below those that are not good.
 func printConditions(w io.Writer, conditions []metav1.Condition, now time.Time) {
 	sorted := slices.Clone(conditions)
-	slices.SortStableFunc(sorted, func(a, b metav1.Condition) int {
-		return cmp.Compare(b2i(a.Type != v1alpha1.ConditionReady), b2i(b.Type != v1alpha1.ConditionReady))
-	})
+	if i := slices.IndexFunc(sorted, func(c metav1.Condition) bool { return c.Type == v1alpha1.ConditionReady }); i > 0 {
+		ready := sorted[i]
+		sorted = slices.Insert(slices.Delete(sorted, i, i+1), 0, ready)
+	}
 	fmt.Fprintf(w, "\n%-17s %-8s %-22s %s\n", "CONDITION", "STATUS", "REASON", "SINCE")
 	for i := range sorted {
 		c := &sorted[i]
@@ -158,13 +159,6 @@ func printConditions(w io.Writer, conditions []metav1.Condition, now time.Time) 
 			fmt.Fprintf(w, "    What it means: %s\n", text)
 		}
 	}
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func printReceivers(w io.Writer, s *survey.Survey, now time.Time) error {
