@@ -109,7 +109,10 @@ func (w *world) deletePod(t *testing.T) {
 func (w *world) killReceiver(t *testing.T) {
 	t.Helper()
 	w.through(t, "a receiver of each endpoint killed with SIGKILL"+times(), true, func(t *testing.T, _ *row, log *timeline) {
-		for range *repeat {
+		for i := range *repeat {
+			if i > 0 {
+				w.renew(t)
+			}
 			w.each(func(p *play) {
 				pod := w.first(t, p)
 				log.begin("SIGKILL of " + pod.Name)
@@ -118,6 +121,22 @@ func (w *world) killReceiver(t *testing.T) {
 			})
 		}
 	})
+}
+
+// renew replaces the receiver that was killed: the kubelet waits longer and longer
+// before it restarts a container that has ended often.
+func (w *world) renew(t *testing.T) {
+	t.Helper()
+	killed := map[types.UID]corev1.Pod{}
+	w.each(func(p *play) {
+		for uid, pod := range w.receivers(t, p) {
+			if pod.Status.ContainerStatuses[0].RestartCount > 0 {
+				killed[uid] = pod
+				w.r.delete(t, &pod)
+			}
+		}
+	})
+	w.each(func(p *play) { w.replaced(t, p, killed) })
 }
 
 var (
