@@ -78,22 +78,29 @@ func mistakes(now time.Time) []mistake {
 func TestTroubleshooting(t *testing.T) {
 	quotes := conditionsOf(t)
 	op := start(t)
-	for i, m := range mistakes(op.clock.Now()) {
-		ep := chat(namespace(t), func(ep *v1alpha1.WebhookEndpoint) {
+	all := mistakes(op.clock.Now())
+	made := make([]*v1alpha1.WebhookEndpoint, len(all))
+	for i, m := range all {
+		made[i] = chat(namespace(t), func(ep *v1alpha1.WebhookEndpoint) {
 			if m.spec != nil {
 				m.spec(ep)
 			}
 		})
-		create(t, ep)
+		create(t, made[i])
+	}
+	for i, m := range all {
 		if m.section != "8." || m.says != nil { // one that is refused has no workload
-			rollOut(t, ep)
+			rollOut(t, made[i])
 		}
 		if m.says == nil {
 			m.says = fine
 		}
 		ip := fmt.Sprintf("10.9.0.%d", i+1)
 		op.pods.serves(ip, m.tls)
-		op.pod(t, ep, "one", ip, m.says)
+		op.pod(t, made[i], "one", ip, m.says)
+	}
+	for i, m := range all {
+		ep := made[i]
 		until(t, fmt.Sprintf("mistake %d, of section %s, is told as the page says", i, m.section), func(ctx context.Context) error {
 			if err := admin.Get(ctx, client.ObjectKeyFromObject(ep), ep); err != nil {
 				return err
