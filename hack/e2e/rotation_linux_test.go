@@ -90,13 +90,20 @@ func tryRotation(t *testing.T, r *rig) {
 	r.step(t, "as sets: what was answered 200 is delivered, and nothing of what was refused", func(t *testing.T, line *row) {
 		for _, o := range all {
 			results, sum := o.end(t)
-			late, lateSum := o.straggler.end(t)
-			o.refusedOnly(t, line, late, removed)
+			old, oldSum := o.straggler.end(t)
+			o.refusedOnly(t, line, old, removed)
 			line.note("%s, both: %s", o.provider, said(sum))
-			b := w.account(t, o.play, append(results, late...), lateSum)
+			results = append(results, old...)
+			b := w.account(t, o.play, results, oldSum)
 			line.note("%s", b)
-			if b.taken > 0 {
-				t.Errorf("%s: %d events that were refused have arrived", o.provider, b.taken)
+			unknown := 0 // those that were late may have been taken
+			for _, r := range results {
+				if late(&r) {
+					unknown++
+				}
+			}
+			if b.taken > unknown {
+				t.Errorf("%s: %d events have arrived that were not answered 200, and only %d were late", o.provider, b.taken, unknown)
 			}
 		}
 	})
@@ -189,7 +196,9 @@ func (r *rig) used(t *testing.T, k key, entries ...string) {
 	})
 }
 
-// allTaken fails the test unless each event until now was answered 200.
+// allTaken fails the test if an event until now was refused, or its connection cut.
+// One that was late was neither: on a busy machine some are, and the sets at the
+// end account for them.
 func (o *rotation) allTaken(t *testing.T, p *player) {
 	t.Helper()
 	all, err := p.done()
@@ -197,7 +206,7 @@ func (o *rotation) allTaken(t *testing.T, p *player) {
 		t.Fatal(err)
 	}
 	for _, r := range all {
-		if !r.Success() {
+		if !r.Success() && !late(&r) {
 			t.Errorf("%s: an event that was sent %s was not taken: %s %d %s", p.provider, r.Started.Format("15:04:05.000"), r.Outcome, r.Status, r.Detail)
 		}
 	}
@@ -216,6 +225,7 @@ func (o *rotation) refusedOnly(t *testing.T, line *row, results []probe.Result, 
 			if first.IsZero() {
 				first = r.Started
 			}
+		case late(&r): // nobody knows what its answer was to be
 		default:
 			t.Errorf("%s: an event with the old secret ended as %s %d", o.provider, r.Outcome, r.Status)
 		}
