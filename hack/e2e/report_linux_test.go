@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -121,7 +122,11 @@ func (p *report) table(mode string) string {
 
 // finish prints the table, and puts it into a file between its marks.
 func (p *report) finish(t *testing.T, file string) {
-	table := p.table(os.Getenv(modeVariable))
+	mode := os.Getenv(modeVariable)
+	if f := flag.Lookup("test.run"); f != nil && f.Value.String() != "" {
+		mode += ", but only the scenarios below"
+	}
+	table := p.table(mode)
 	fmt.Print("\n", table, "\n")
 	if p.kept != "" {
 		fmt.Println("logs of what failed are kept in", p.kept)

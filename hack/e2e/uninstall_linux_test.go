@@ -55,7 +55,6 @@ spec: {podSelector: {matchLabels: {nobody: has-it}}, policyTypes: [Ingress]}
 func tryUninstall(t *testing.T, r *rig) {
 	const ns, vip = "e2e-uninstall", "192.0.2.15"
 	k := key{Namespace: ns, Name: "chat"}
-	r.rest(t)
 	r.namespace(t, ns)
 	sink := r.sink(t, ns, "app")
 	listed := r.host(t, streamUSEast)
@@ -66,33 +65,14 @@ func tryUninstall(t *testing.T, r *rig) {
 	t.Cleanup(func() { run(t, others, "kubectl", "delete", "-f", "-", "--ignore-not-found") })
 	before := r.settled(t)
 
-	r.step(t, "helm uninstall with crds.keep (the default): the kinds and endpoints stay, and receivers serve on", func(t *testing.T, line *row) {
-		r.install(t)
+	if r.short {
+		r.install(t, "--set=crds.keep=false")
 		r.apply(t, balanced(k, streamChat, sink))
 		r.balance(t, k, vip)
 		r.ready(t, k)
-		with := r.settled(t)
-		line.note("%d objects of %d kinds are ours", len(with)-len(before), kinds(with.without(before)))
-		r.helm(t, "uninstall", release, "--wait")
-		line.note("all but those gone after %s", seconds(r.onlyLeft(t, before, func(o object) bool {
-			// The endpoint's, and what the API server makes of kinds and of a Service.
-			return o.namespace == ns || slices.Contains([]string{"CustomResourceDefinition", "APIService", "IPAddress"}, o.kind)
-		})))
-		answers(t, listed.client(), vip+":80", stream("/hooks", message("without an operator")), http.StatusOK, taken)
-		r.arrive(t, sink, "/chat", 1)
-		if _, err := r.endpoint(t.Context(), k); err != nil {
-			t.Error(err)
-		}
-	})
-	r.step(t, "installed again, the operator takes the endpoint over as it is: no receiver restarts", func(t *testing.T, _ *row) {
-		pods := names(r.receivers(t, k))
-		r.install(t, "--set=crds.keep=false")
-		r.patch(t, ns, "webhookendpoint/chat", `{"spec":{"regions":["us-east"]}}`) // a new generation, to see it taken up
-		r.ready(t, k)
-		if diff := cmp.Diff(pods, names(r.receivers(t, k))); diff != "" {
-			t.Errorf("receivers (-before +after):\n%s", diff)
-		}
-	})
+	} else {
+		r.tryKeep(t, k, before, sink, listed, vip)
+	}
 	r.step(t, "helm uninstall with crds.keep false: the cluster's objects are those of before, and foreign ones of like names are untouched", func(t *testing.T, line *row) {
 		r.helm(t, "uninstall", release, "--wait")
 		line.note("all gone after %s", seconds(r.onlyLeft(t, before, func(object) bool { return false })))
@@ -111,6 +91,38 @@ func tryUninstall(t *testing.T, r *rig) {
 	})
 }
 
+// tryKeep uninstalls the release without its kinds, and installs it again.
+func (r *rig) tryKeep(t *testing.T, k key, before objects, sink *sink, listed *host, vip string) {
+	t.Helper()
+	r.step(t, "helm uninstall with crds.keep (the default): the kinds and endpoints stay, and receivers serve on", func(t *testing.T, line *row) {
+		r.install(t)
+		r.apply(t, balanced(k, streamChat, sink))
+		r.balance(t, k, vip)
+		r.ready(t, k)
+		with := r.settled(t)
+		line.note("%d objects of %d kinds are ours", len(with)-len(before), kinds(with.without(before)))
+		r.helm(t, "uninstall", release, "--wait")
+		line.note("all but those gone after %s", seconds(r.onlyLeft(t, before, func(o object) bool {
+			// The endpoint's, and what the API server makes of kinds.
+			return o.namespace == k.Namespace || slices.Contains([]string{"CustomResourceDefinition", "APIService"}, o.kind)
+		})))
+		answers(t, listed.client(), vip+":80", stream("/hooks", message("without an operator")), http.StatusOK, taken)
+		r.arrive(t, sink, "/chat", 1)
+		if _, err := r.endpoint(t.Context(), k); err != nil {
+			t.Error(err)
+		}
+	})
+	r.step(t, "installed again, the operator takes the endpoint over as it is: no receiver restarts", func(t *testing.T, _ *row) {
+		pods := names(r.receivers(t, k))
+		r.install(t, "--set=crds.keep=false")
+		r.patch(t, k.Namespace, "webhookendpoint/chat", `{"spec":{"regions":["us-east"]}}`) // a new generation, to see it taken up
+		r.ready(t, k)
+		if diff := cmp.Diff(pods, names(r.receivers(t, k))); diff != "" {
+			t.Errorf("receivers (-before +after):\n%s", diff)
+		}
+	})
+}
+
 // onlyLeft waits until there is nothing but what there was before, and what may stay.
 func (r *rig) onlyLeft(t testing.TB, before objects, mayStay func(object) bool) time.Duration {
 	t.Helper()
@@ -123,23 +135,6 @@ func (r *rig) onlyLeft(t testing.TB, before objects, mayStay func(object) bool) 
 		maps.DeleteFunc(left, func(o object, _ string) bool { return mayStay(o) })
 		if len(left) > 0 {
 			return fmt.Errorf("%w: %v", errThere, left.names())
-		}
-		return nil
-	})
-}
-
-// rest waits until no namespace is on its way out.
-func (r *rig) rest(t testing.TB) {
-	t.Helper()
-	eventually(t, awhile, "the end of other scenarios' namespaces", func(ctx context.Context) error {
-		var all corev1.NamespaceList
-		if err := r.kube.List(ctx, &all); err != nil {
-			return err
-		}
-		for i := range all.Items {
-			if all.Items[i].DeletionTimestamp != nil {
-				return fmt.Errorf("%w: %s", errThere, all.Items[i].Name)
-			}
 		}
 		return nil
 	})
@@ -186,7 +181,13 @@ func kinds(s objects) int {
 	return len(seen)
 }
 
-// snapshot lists all objects of all kinds but Events, which come and go.
+// passing reports whether objects of a kind come and go by themselves: Events, what
+// the API server notes of Services' addresses, and what is no object at all.
+func passing(kind string) bool {
+	return slices.Contains([]string{"Event", "IPAddress", "ComponentStatus"}, kind)
+}
+
+// snapshot lists all objects of all kinds, but those of namespaces on their way out.
 func (r *rig) snapshot(ctx context.Context) (objects, error) {
 	d, err := discovery.NewDiscoveryClientForConfig(r.config)
 	if err != nil {
@@ -203,7 +204,7 @@ func (r *rig) snapshot(ctx context.Context) (objects, error) {
 			return nil, err
 		}
 		for _, kind := range list.APIResources {
-			if !slices.Contains(kind.Verbs, "list") || kind.Kind == "Event" || kind.Kind == "ComponentStatus" {
+			if !slices.Contains(kind.Verbs, "list") || passing(kind.Kind) {
 				continue
 			}
 			if err := r.listInto(ctx, out, gv.WithKind(kind.Kind)); err != nil {
@@ -211,7 +212,7 @@ func (r *rig) snapshot(ctx context.Context) (objects, error) {
 			}
 		}
 	}
-	return out, nil
+	return out, r.dropEnding(ctx, out)
 }
 
 func (r *rig) listInto(ctx context.Context, out objects, kind schema.GroupVersionKind) error {
@@ -223,6 +224,20 @@ func (r *rig) listInto(ctx context.Context, out objects, kind schema.GroupVersio
 	for _, o := range list.Items {
 		out[object{kind.Group, kind.Kind, o.Namespace, o.Name}] = o.ResourceVersion
 	}
+	return nil
+}
+
+// dropEnding takes namespaces on their way out from a snapshot, and what is in them.
+func (r *rig) dropEnding(ctx context.Context, from objects) error {
+	var all corev1.NamespaceList
+	if err := r.kube.List(ctx, &all); err != nil {
+		return err
+	}
+	maps.DeleteFunc(from, func(o object, _ string) bool {
+		return slices.ContainsFunc(all.Items, func(ns corev1.Namespace) bool {
+			return ns.DeletionTimestamp != nil && (o.namespace == ns.Name || o.kind == "Namespace" && o.name == ns.Name)
+		})
+	})
 	return nil
 }
 
