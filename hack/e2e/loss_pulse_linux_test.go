@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,15 +19,15 @@ import (
 type pulse struct {
 	stop  context.CancelFunc
 	ended sync.WaitGroup
-	// longest is the longest time between two beats.
-	longest time.Duration
+	// longest is the longest time between two beats, in nanoseconds.
+	longest atomic.Int64
 }
 
 const (
 	beat = 50 * time.Millisecond
-	// still is how long a beat takes on a machine that is too busy to keep a
+	// tooLong is how long a beat takes on a machine that is too busy to keep a
 	// provider's time.
-	still = 500 * time.Millisecond
+	tooLong = 500 * time.Millisecond
 )
 
 func newPulse(t *testing.T) *pulse {
@@ -46,7 +47,7 @@ func newPulse(t *testing.T) *pulse {
 			if _, err := f.WriteAt([]byte("beat"), 0); err != nil || f.Sync() != nil {
 				return
 			}
-			p.longest = max(p.longest, time.Since(last))
+			p.longest.Store(max(p.longest.Load(), int64(time.Since(last))))
 			last = time.Now()
 			<-tick.C
 		}
@@ -54,11 +55,14 @@ func newPulse(t *testing.T) *pulse {
 	return p
 }
 
-// end returns the longest time for which the machine stood still.
+// still is the longest time for which the machine has stood still so far.
+func (p *pulse) still() time.Duration { return time.Duration(p.longest.Load()) }
+
+// end is still, at the end.
 func (p *pulse) end() time.Duration {
 	p.stop()
 	p.ended.Wait()
-	return p.longest
+	return p.still()
 }
 
 // late reports whether a request failed for want of time alone.
@@ -70,7 +74,7 @@ func late(r *probe.Result) bool {
 // count if the machine stood still.
 func broken(results []probe.Result, longest time.Duration) (n int) {
 	for _, r := range results {
-		if !r.Success() && (longest < still || !late(&r)) {
+		if !r.Success() && (longest < tooLong || !late(&r)) {
 			n++
 		}
 	}

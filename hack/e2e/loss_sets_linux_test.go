@@ -37,7 +37,7 @@ type books struct {
 	arrived map[string]map[string]int
 	// again are deliveries beyond the first; late those of earlier runs' events.
 	again, late int
-	// taken counts the events without a success that arrived nevertheless.
+	// taken counts the events without an answer that arrived nevertheless.
 	taken int
 }
 
@@ -77,13 +77,22 @@ func (w *world) account(t *testing.T, p *play, results []probe.Result, s *probe.
 	if err := w.fill(t.Context(), t, p, b); err != nil {
 		t.Fatal(err)
 	}
-	for digest, r := range b.results {
-		if !r.Success() && slices.ContainsFunc(slices.Collect(maps.Values(b.arrived)), func(at map[string]int) bool { return at[digest] > 0 }) {
-			b.taken++
-		}
+	b.taken = b.arrivedOf(0)
+	for digest := range b.results {
 		p.sent[digest] = true
 	}
 	return b
+}
+
+// arrivedOf counts the events that were answered with a status, or by 0 not at all,
+// and have arrived somewhere.
+func (b *books) arrivedOf(status int) (n int) {
+	for digest, r := range b.results {
+		if r.Status == status && slices.ContainsFunc(slices.Collect(maps.Values(b.arrived)), func(at map[string]int) bool { return at[digest] > 0 }) {
+			n++
+		}
+	}
+	return n
 }
 
 // fill reads what has arrived. It is an error, and the test's end, if something was
