@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +23,10 @@ type pulse struct {
 	ended sync.WaitGroup
 	// longest is the longest time between two beats, in nanoseconds.
 	longest atomic.Int64
+	// began and waited are when it began, and how long somebody had waited for a
+	// processor until then.
+	began  time.Time
+	waited time.Duration
 }
 
 const (
@@ -36,7 +42,7 @@ func newPulse(t *testing.T) *pulse {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pulse{}
+	p := &pulse{began: time.Now(), waited: waited()}
 	var ctx context.Context
 	ctx, p.stop = context.WithCancel(t.Context())
 	p.ended.Go(func() {
@@ -55,8 +61,32 @@ func newPulse(t *testing.T) *pulse {
 	return p
 }
 
-// still is the longest time for which the machine has stood still so far.
-func (p *pulse) still() time.Duration { return time.Duration(p.longest.Load()) }
+// waited is for how long, all in all, somebody had to wait for a processor; 0 if the
+// kernel does not say.
+func waited() time.Duration {
+	text, err := os.ReadFile("/proc/pressure/cpu")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	_, total, _ := strings.Cut(line, "total=")
+	us, err := strconv.ParseInt(total, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(us) * time.Microsecond
+}
+
+// still is the longest time for which the machine has stood still so far. Where
+// somebody has waited for a processor for most of the time, it is at least tooLong:
+// the kernel gives this process more of it than it gives pods.
+func (p *pulse) still() time.Duration {
+	longest := time.Duration(p.longest.Load())
+	if 2*(waited()-p.waited) > time.Since(p.began) {
+		return max(longest, tooLong)
+	}
+	return longest
+}
 
 // end is still, at the end.
 func (p *pulse) end() time.Duration {

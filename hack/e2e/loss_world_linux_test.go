@@ -179,7 +179,7 @@ func (w *world) through(t *testing.T, shows string, allowed bool, disrupt func(*
 		log.end()
 		longest := pulse.end()
 		if longest >= tooLong {
-			line.note("the machine stood still for up to %s", seconds(longest))
+			line.note("the machine was too busy, or stood still, for up to %s", seconds(longest))
 		}
 		for _, p := range w.plays {
 			log.add(p, ended[p])
