@@ -21,31 +21,29 @@ func (r *Reconciler) awaited(ep *v1alpha1.WebhookEndpoint) bool {
 	return condition(ep, reported[0]) != nil && r.poller.Awaits(types.NamespacedName{Namespace: ep.Namespace, Name: ep.Name})
 }
 
-// repeatReports leaves the conditions that receivers report as they are, and
-// returns, as *waiting, the trouble that they have reported.
-func repeatReports(ep *v1alpha1.WebhookEndpoint) error {
-	for _, kind := range reported {
-		if c := condition(ep, kind); c != nil {
-			setCondition(ep, kind, c.Status, c.Reason, c.Message)
-		}
-	}
+// repeated returns, as *waiting, the trouble that receivers have reported. What was
+// reported is of the generation of then: of a newer one nobody has said that it
+// works, so that is waited for.
+func repeated(ep *v1alpha1.WebhookEndpoint) error {
 	ready := condition(ep, v1alpha1.ConditionReady)
-	if ready == nil || ready.Status != metav1.ConditionFalse || !slices.Contains(reportedTrouble, ready.Reason) {
-		return nil
+	switch {
+	case ready == nil || ready.ObservedGeneration != ep.Generation:
+		return configPending()
+	case ready.Status == metav1.ConditionFalse && slices.Contains(reportedTrouble, ready.Reason):
+		return &waiting{reason: ready.Reason, message: ready.Message}
 	}
-	return &waiting{reason: ready.Reason, message: ready.Message}
+	return nil
 }
 
-// repeatExposed leaves Exposed as it is if it goes by certificates, of which
-// receivers report, and returns, as *waiting, if nobody can send for that. It
-// returns false if there is nothing to repeat.
-func repeatExposed(ep *v1alpha1.WebhookEndpoint) (bool, error) {
+// repeatedExposed returns whether Exposed can stay as it is because it goes by
+// certificates, of which receivers report, and, as *waiting, if nobody can send for
+// that.
+func repeatedExposed(ep *v1alpha1.WebhookEndpoint) (bool, error) {
 	c, ready := condition(ep, v1alpha1.ConditionExposed), condition(ep, v1alpha1.ConditionReady)
 	byCertificate := []string{v1alpha1.ReasonExposed, v1alpha1.ReasonCertificateMissing, v1alpha1.ReasonCertificateExpiring}
-	if c == nil || !slices.Contains(byCertificate, c.Reason) {
+	if c == nil || c.ObservedGeneration != ep.Generation || !slices.Contains(byCertificate, c.Reason) {
 		return false, nil
 	}
-	setCondition(ep, c.Type, c.Status, c.Reason, c.Message)
 	if ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == c.Reason {
 		return true, &waiting{reason: c.Reason, message: c.Message}
 	}

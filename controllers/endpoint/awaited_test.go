@@ -2,9 +2,12 @@ package endpoint_test
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/fairlead-dev/fairlead/api/statusz"
 	"github.com/fairlead-dev/fairlead/api/v1alpha1"
@@ -44,4 +47,34 @@ func TestNoNewsAtStart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNewGenerationAtStart holds that an operator that starts does not call an
+// endpoint ready that was changed meanwhile, until a receiver has said that it works
+// so; and that what was reported before does not pass for the newest generation's.
+func TestNewGenerationAtStart(t *testing.T) {
+	const ip = "10.8.1.1"
+	op := start(t)
+	ep := chat(namespace(t))
+	create(t, ep)
+	rollOut(t, ep)
+	op.pod(t, ep, "chat-receiver-0", ip, fine)
+	quiet(t, op)
+	was := is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonAvailable).ObservedGeneration
+	op.stop()
+	change(t, ep, func(ep *v1alpha1.WebhookEndpoint) { ep.Spec.Suspend = v1alpha1.SuspendDeliveries })
+	answer := make(chan struct{})
+	release := sync.OnceFunc(func() { close(answer) })
+	op.says(ep, ip, func(*statusz.Endpoint) { <-answer })
+	op.again(t)
+	t.Cleanup(release)
+	is(t, ep, v1alpha1.ConditionReady, no, v1alpha1.ReasonConfigPending)
+	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(ep), ep); err != nil {
+		t.Fatal(err)
+	}
+	if c := meta.FindStatusCondition(ep.Status.Conditions, v1alpha1.ConditionSecretReady); c == nil || c.Status != yes || c.ObservedGeneration != was {
+		t.Errorf("SecretReady is %+v; want it True and of generation %d: of the newest nobody has reported yet", c, was)
+	}
+	release()
+	is(t, ep, v1alpha1.ConditionReady, yes, v1alpha1.ReasonDeliveriesSuspended)
 }

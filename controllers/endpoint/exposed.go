@@ -39,7 +39,7 @@ func (r *Reconciler) observeExposure(ctx context.Context, ep *v1alpha1.WebhookEn
 		return w
 	}
 	if r.awaited(ep) {
-		if done, err := repeatExposed(ep); done {
+		if done, err := repeatedExposed(ep); done {
 			return err
 		}
 	}

@@ -22,7 +22,7 @@ var reported = []string{v1alpha1.ConditionSecretReady, v1alpha1.ConditionSinksRe
 // Receivers that cannot be asked make a condition Unknown, never False.
 func (r *Reconciler) observeReports(ep *v1alpha1.WebhookEndpoint, res *resolution) error {
 	if r.awaited(ep) {
-		return repeatReports(ep)
+		return repeated(ep) // and the conditions stay as they are
 	}
 	var pages []*statusz.Endpoint
 	silent := 0
@@ -137,9 +137,13 @@ func configTaken(ep *v1alpha1.WebhookEndpoint, pages []*statusz.Endpoint) error 
 			return &waiting{reason: v1alpha1.ReasonConfigRefused, message: "A receiver goes on with an older configuration: " + p.Config.Error}
 		}
 		if p.Config.Generation < ep.Generation {
-			older = &waiting{reason: v1alpha1.ReasonConfigPending,
-				message: "Receivers have not taken the newest configuration yet; the kubelet may need 90 seconds to bring it"}
+			older = configPending()
 		}
 	}
 	return older
+}
+
+func configPending() *waiting {
+	return &waiting{reason: v1alpha1.ReasonConfigPending,
+		message: "Receivers have not taken the newest configuration yet; the kubelet may need 90 seconds to bring it"}
 }
