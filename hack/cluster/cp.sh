@@ -41,6 +41,11 @@ die() {
 	exit 1
 }
 
+# What a folder holds is believed and run, so it is not somebody else's.
+if [ -L "$R" ] || { [ -e "$R" ] && [ ! -O "$R" ]; }; then
+	die "\"$R\" is not a folder of yours; name another in R"
+fi
+
 for part in process control host node; do
 	# shellcheck source=/dev/null
 	. "$here/$part.sh"
@@ -253,8 +258,10 @@ client)
 	settle
 	client "$@"
 	;;
-watch) watch "$1" "$2" ;; # these are started by up, not for people
-hold) hold "$@" ;;
-probe) probe ;;
+watch) watch "$1" "$2" ;; # these are started by up and able, not for people
+hold | probe)
+	stand_apart
+	"$command"
+	;;
 *) die "$usage" ;;
 esac

@@ -150,7 +150,8 @@ clear_cgroups() {
 	! grep -q "/$(own_cgroup)/" /proc/$$/cgroup || echo $$ >"$(dirname "$(tracked)")/cgroup.procs"
 	while [ -n "$(own_folders)" ]; do
 		[ $SECONDS -lt $deadline ] || { echo "cp.sh: there is still something in $(tracked)" >&2 && return 1; }
-		procs=$(find "$(tracked)" -name cgroup.procs -exec cat {} + 2>/dev/null | tr '\n' ' ') || true
+		# 0 stands for what is out of sight, and would be this script to kill.
+		procs=$(find "$(tracked)" -name cgroup.procs -exec cat {} + 2>/dev/null | grep -vx 0 | tr '\n' ' ') || true
 		# shellcheck disable=SC2086 # these are numbers
 		[ -z "$procs" ] || kill -KILL $procs 2>/dev/null || true
 		for dir in $(own_folders); do
@@ -174,8 +175,7 @@ own_folders() {
 make_host() {
 	make_cgroups || return 1
 	mkdir -p "$R/host"
-	start host unshare -m -n --propagation private "$BASH" "$here/cp.sh" hold \
-		"$(readlink /proc/self/ns/mnt)" "$(readlink /proc/self/ns/net)"
+	start host unshare -m -n --propagation private "$BASH" "$here/cp.sh" hold
 	await "the namespaces" test -e "$R/host/ready" || return 1
 	enter_host
 }
@@ -189,12 +189,19 @@ enter_host() {
 	export PATH="$bin:$PATH"
 }
 
-# hold MOUNTS NETWORK is that process. It is given the namespaces of the machine, to
-# be sure that it is in others.
+# stand_apart fails unless this process is in other namespaces than its parent. What
+# comes after it takes /sys and /run away, and would take them from the machine.
+stand_apart() {
+	local kind own parents
+	for kind in mnt net; do
+		if ! own=$(readlink "/proc/$$/ns/$kind") || ! parents=$(readlink "/proc/$PPID/ns/$kind") || [ "$own" = "$parents" ]; then
+			die "\"$command\" is not for people: it changes the namespaces that it is in"
+		fi
+	done
+}
+
+# hold is that process.
 hold() {
-	if [ "$(readlink /proc/self/ns/mnt)" = "$1" ] || [ "$(readlink /proc/self/ns/net)" = "$2" ]; then
-		die "these are the machine's own namespaces"
-	fi
 	umask 022
 	arrange_mounts
 	arrange_network

@@ -102,7 +102,7 @@ start_netpol() {
 # run_inside COMMAND... becomes the command, in the folder where it was called.
 run_inside() {
 	join
-	exec "${inside[@]}" env -C "$PWD" KUBECONFIG="$R/admin.kubeconfig" R="$R" "$@"
+	exec "${inside[@]}" env -C "$PWD" KUBECONFIG="$R/admin.kubeconfig" KUBECACHEDIR="$R/cache" R="$R" "$@"
 }
 
 client() {
