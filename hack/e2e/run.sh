@@ -3,6 +3,8 @@
 #
 #   run.sh short|full [FLAG OF THE TEST]...
 #
+# Ends with 3 if no cluster could be had, so that nothing was tried.
+#
 # Needs root on Linux, and what `hack/cluster/cp.sh able` asks for; README.md says
 # more. R is the cluster's folder; a cluster that runs there is used, and left as it
 # is. FAIRLEAD_E2E_OUT is where logs are kept when something fails. GO is the go
@@ -20,7 +22,7 @@ say() { printf 'e2e: %s\n' "$*"; }
 
 "$cluster/cp.sh" able || {
 	say "this machine cannot run a real cluster, for the reasons above: NOTHING was tried" >&2
-	exit 1
+	exit 3
 }
 
 # build compiles what is tested, and what tests it.
@@ -74,14 +76,17 @@ if [ -z "${R:-}" ]; then
 	say "starting a cluster"
 	"$cluster/cp.sh" up --level 3 >"$made/cluster.log" 2>&1 || {
 		cat "$made/cluster.log" >&2
-		exit 1
+		exit 3
 	}
 fi
 "$cluster/cp.sh" import "$root"/dist/images/{receiver,operator,fairlead,moderator}.tar "$made/recorder.tar" >/dev/null
 [ "$mode" = short ] || "$cluster/cp.sh" import "$made"/previous/dist/images/{receiver,operator}.tar >/dev/null
 
+# A run that has not ended by then hangs.
+limit=90m
+[ "$mode" = full ] || limit=15m
 say "running the $mode form"
 "$cluster/cp.sh" exec env FAIRLEAD_E2E="$mode" FAIRLEAD_E2E_SOURCE="$root" FAIRLEAD_E2E_OUT="$out" FAIRLEAD_E2E_PROGRAMS="$made" \
 	FAIRLEAD_E2E_PREVIOUS="$made/previous" \
 	HELM_CACHE_HOME="$R/helm" HELM_CONFIG_HOME="$R/helm" HELM_DATA_HOME="$R/helm" \
-	"$made/e2e.test" -test.v -test.timeout 60m "$@"
+	"$made/e2e.test" -test.v -test.timeout "$limit" "$@"
