@@ -134,7 +134,7 @@ cluster-down: ## Stop that cluster, and remove its data
 	@hack/cluster/cp.sh down
 
 .PHONY: check
-check: check-generate lint test chart-test vuln ## All that CI runs: generate with no diff, lint, tests, known vulnerabilities
+check: check-generate lint test chart-test vuln ## What a change must pass: generate with no diff, lint, tests, the chart's tests, known vulnerabilities
 
 .PHONY: check-generate
 check-generate: ## Fail if `make generate` changes a file

@@ -15,7 +15,7 @@ targets() {
 		/^ok/   { for (i = 0; i < n; i++) print $2, names[i]; n = 0 }'
 }
 
-for m in ${MODULES:-. hack/bench}; do
+for m in ${MODULES:?names the modules; make fuzz sets it}; do
 	cd "$m"
 	list=$(targets)
 	total=$(grep -c . <<<"$list" || true)

@@ -19,7 +19,7 @@ fi
 # end hundreds of them.
 export GORACE=${GORACE:-atexit_sleep_ms=20}
 
-for m in ${MODULES:-. hack/bench}; do
+for m in ${MODULES:?names the modules; make test sets it}; do
 	if [ "$m" = . ]; then
 		echo "== the control plane for tests"
 		hack/cluster/build.sh

@@ -11,7 +11,7 @@ root=$PWD
 db=()
 [ -z "${VULNDB:-}" ] || db=(-db "$VULNDB")
 
-for m in ${MODULES:-. hack/bench}; do
+for m in ${MODULES:?names the modules; make vuln sets it}; do
 	echo "looking for known vulnerabilities in $m"
 	status=0
 	out=$(cd "$m" && $GO tool "-modfile=$root/hack/tools/go.mod" govulncheck ${db[@]+"${db[@]}"} ./... 2>&1) || status=$?

@@ -4,8 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -128,16 +130,46 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestLinks holds that a page's links to files lead somewhere.
+// TestLinks holds that a page's links to files, and to sections of pages, lead
+// somewhere.
 func TestLinks(t *testing.T) {
-	link, code := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`), regexp.MustCompile("`[^`\n]*`")
-	for _, page := range append(readme.Pages(), developers(t)...) {
+	link, code := regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`), regexp.MustCompile("`[^`\n]*`")
+	for _, page := range append(append(readme.Pages(), ".github/SECURITY.md", "CHANGELOG.md"), developers(t)...) {
 		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(content(t, filepath.Join(root, page)), "code"), -1) {
-			if _, err := os.Stat(filepath.Join(root, filepath.Dir(page), m[1])); err != nil {
+			to := filepath.Join(root, page)
+			if m[1] != "" {
+				to = filepath.Join(root, filepath.Dir(page), m[1])
+			}
+			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s links to %s, which is not there", page, m[1])
+				continue
+			}
+			if m[2] != "" && !slices.Contains(sections(t, to), m[2]) {
+				t.Errorf("%s links to %s%s, and there is no such section", page, m[1], m[2])
 			}
 		}
 	}
+}
+
+// sections returns what leads to the sections of a page: their headings in small
+// letters, with hyphens for spaces and without punctuation.
+func sections(t *testing.T, path string) []string {
+	t.Helper()
+	var all []string
+	for line := range strings.Lines(content(t, path)) {
+		if heading, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
+			all = append(all, "#"+strings.Map(func(r rune) rune {
+				switch {
+				case r == ' ':
+					return '-'
+				case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+					return unicode.ToLower(r)
+				}
+				return -1
+			}, strings.TrimSpace(heading)))
+		}
+	}
+	return all
 }
 
 // TestFirstEndpoint holds that the manifest that README.md shows is the sample, but
