@@ -26,6 +26,7 @@ type bulk struct {
 	// name is the replay's; empty for what is none.
 	name string
 
+	// items are what all receivers together are to deal with.
 	items, dealt, missing int
 }
 
@@ -36,7 +37,7 @@ func runBulk[T any](cmd *cobra.Command, b *bulk, items []T, do func(context.Cont
 	run := admin.Bulk[T]{Items: items, Rate: b.rate, Most: batch, Do: do, Progress: p, Now: time.Now}
 	err = run.Run(cmd.Context())
 	p.End()
-	b.items, b.dealt, b.missing = b.items+len(items), b.dealt+run.Done, b.missing+run.Missing
+	b.dealt, b.missing = b.dealt+run.Done, b.missing+run.Missing
 	return run.Done, err
 }
 
@@ -65,7 +66,7 @@ func (b *bulk) report(cmd *cobra.Command, output string, err error, goOn string)
 func (b *bulk) print(w io.Writer) {
 	fmt.Fprintf(w, "%s of %d %s", plural(b.dealt-b.missing, b.noun), b.items, b.done)
 	if b.name != "" {
-		fmt.Fprintf(w, " as %s", b.name)
+		fmt.Fprintf(w, " as %s", oneLine(b.name, maxValue))
 	}
 	if b.missing > 0 {
 		fmt.Fprintf(w, "; %s not there (any more)", were(b.missing, b.noun))
@@ -83,8 +84,10 @@ func (b *bulk) replayed(done *v1.Replayed, err error) (missing int, _ error) {
 	return done.Missing, nil
 }
 
-// confirm refuses to do it with n items that flags chose, unless that is meant.
+// confirm notes how many items there are, and refuses to do it with several that
+// flags chose, unless that is meant.
 func (b *bulk) confirm(n int, yes bool) error {
+	b.items = n
 	if n > 1 && !yes {
 		return usagef("%s match; add --yes if all of them are to be %s, or --dry-run to list them", plural(n, b.noun), b.done)
 	}

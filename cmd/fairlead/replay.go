@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -144,18 +145,15 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return f.without(all, err)
 	}
-	b, goOn := &bulk{done: "replayed", noun: "event", rate: f.rate, name: f.name}, ""
+	b, done := &bulk{done: "replayed", noun: "event", rate: f.rate, name: f.name}, map[*admin.Client]int{}
 	if err := b.confirm(n, f.yes); err != nil {
 		return err
 	}
-	err = f.each(cmd.Context(), all, func(to *admin.Client) error {
-		done, err := runBulk(cmd, b, chosen[to], f.replay(to, b))
-		if err != nil {
-			goOn = f.goOn(to, b, chosen[to], done)
-		}
+	err = f.each(cmd.Context(), all, func(to *admin.Client) (err error) {
+		done[to], err = runBulk(cmd, b, chosen[to], f.replay(to, b))
 		return err
 	})
-	return b.report(cmd, f.output, err, goOn)
+	return b.report(cmd, f.output, err, f.goOn(all, b, chosen, done))
 }
 
 // replay returns what replays a batch.
@@ -165,12 +163,35 @@ func (f *replayFlags) replay(to *admin.Client, b *bulk) func(context.Context, []
 	}
 }
 
-// goOn says how to replay the others. It is the same command but for a time that
-// was given as a duration: that is another one by now.
-func (f *replayFlags) goOn(to *admin.Client, b *bulk, events []v1.EventReplay, done int) string {
+// goOn says how to replay the others, of every receiver that has some left. It is
+// the same command but for a time that was given as a duration: that is another one
+// by now.
+func (f *replayFlags) goOn(all []*admin.Client, b *bulk, chosen map[*admin.Client][]v1.EventReplay, done map[*admin.Client]int) string {
+	var ways []string
+	for _, to := range all {
+		if done[to] < len(chosen[to]) {
+			ways = append(ways, f.rest(to, b, chosen[to], done[to]))
+		}
+	}
+	often := ""
+	if len(ways) > 1 {
+		often = " once for each of these,"
+	}
+	return "to go on, give the same command" + often + " with" + strings.Join(ways, ", and with")
+}
+
+// rest are the flags that choose what one receiver has left when the first of its
+// events are done.
+func (f *replayFlags) rest(to *admin.Client, b *bulk, events []v1.EventReplay, done int) string {
 	flags := ""
 	if done > 0 {
-		flags = " --after " + strconv.FormatUint(events[done-1].Sequence, 10) + " --name " + b.name
+		flags = " --after " + strconv.FormatUint(events[done-1].Sequence, 10)
+	}
+	if b.name != "" {
+		flags += " --name " + b.name
+	}
+	if f.limit > 0 {
+		flags += " --limit " + strconv.Itoa(len(events)-done)
 	}
 	switch {
 	case f.inCluster != "":
@@ -181,7 +202,14 @@ func (f *replayFlags) goOn(to *admin.Client, b *bulk, events []v1.EventReplay, d
 	if !f.filter.Since.IsZero() {
 		flags += " --since " + f.filter.Since.UTC().Format(time.RFC3339Nano)
 	}
-	return "to go on, give the same command with" + flags + " --until " + f.filter.Until.UTC().Format(time.RFC3339Nano)
+	flags += " --until " + f.filter.Until.UTC().Format(time.RFC3339Nano)
+	switch {
+	case len(f.pods) > 1:
+		flags += " and no other --pod"
+	case f.inCluster == "" && f.several:
+		flags += " and no other --admin"
+	}
+	return flags
 }
 
 // visit calls fn with the events that are chosen, and the sinks that they go to.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +60,9 @@ func TestErrors(t *testing.T) {
 		want   string
 	}{
 		"said": {func(w http.ResponseWriter, _ *http.Request) { refuse(w, 404, "", v1.Error{Error: "it is not there"}) }, "it is not there"},
+		"said to the terminal": {func(w http.ResponseWriter, _ *http.Request) {
+			refuse(w, 404, "", v1.Error{Error: "it is\x1b[2J not\nthere"})
+		}, "it is [2J not there"},
 		"several": {func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, 400, "", v1.Error{Error: "say which by ?endpoint=NAMESPACE/NAME"})
 		}, "--endpoint NAMESPACE/NAME"},
@@ -74,6 +78,37 @@ func TestErrors(t *testing.T) {
 				t.Errorf("err = %v, want one about %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestLostAnswer holds that an order which went out and was not answered is sent once,
+// and called what it is: perhaps done. What was only asked, or never went out, is not.
+func TestLostAnswer(t *testing.T) {
+	const unsure = "may have done what it was asked last"
+	var orders, asked atomic.Int64
+	c := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			orders.Add(1)
+		} else {
+			asked.Add(1)
+		}
+		panic(http.ErrAbortHandler) // which closes the connection
+	})
+	if _, err := c.ReplayEvents(t.Context(), []v1.EventReplay{{Sequence: 1}}, ""); err == nil || !strings.Contains(err.Error(), unsure) {
+		t.Errorf("err = %v, want one that says %q", err, unsure)
+	}
+	if n := orders.Load(); n != 1 {
+		t.Errorf("the order was sent %d times", n)
+	}
+	if _, err := c.Queue(t.Context()); err == nil || strings.Contains(err.Error(), unsure) || asked.Load() == 0 {
+		t.Errorf("err = %v, want one that does not say %q", err, unsure)
+	}
+	nowhere, err := admin.New("http://127.0.0.1:1", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nowhere.ReplayEvents(t.Context(), []v1.EventReplay{{Sequence: 1}}, ""); err == nil || strings.Contains(err.Error(), unsure) {
+		t.Errorf("err = %v, want one that does not say %q", err, unsure)
 	}
 }
 

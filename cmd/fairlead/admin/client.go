@@ -12,9 +12,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -132,6 +134,7 @@ func (c *Client) call(ctx context.Context, method, path string, params url.Value
 		}
 		params.Set("endpoint", c.endpoint)
 	}
+	ctx, sent := traced(ctx)
 	req, err := http.NewRequestWithContext(ctx, method, c.address+path+"?"+params.Encode(), bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("asking %s: %w", c.name, err)
@@ -141,12 +144,12 @@ func (c *Client) call(ctx context.Context, method, path string, params url.Value
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return c.unreachable(err)
+		return unsure(c.unreachable(err), method, sent)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("reading the answer of %s: %w", c.name, err)
+		return unsure(fmt.Errorf("reading the answer of %s: %w", c.name, err), method, sent)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return c.refused(resp, answer)
@@ -155,6 +158,26 @@ func (c *Client) call(ctx context.Context, method, path string, params url.Value
 		return fmt.Errorf("what %s answers is not the admin API's: is it another version, or something else?", c.name)
 	}
 	return nil
+}
+
+// traced returns a context whose request notes whether it has gone out. One that
+// the library sends once more, on another connection, had not: a POST it never
+// repeats otherwise.
+func traced(ctx context.Context) (context.Context, *atomic.Bool) {
+	sent := new(atomic.Bool)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { sent.Store(false) },
+		WroteHeaders: func() { sent.Store(true) },
+	}), sent
+}
+
+// unsure says of an order that went out and was not answered that it may have been
+// done.
+func unsure(err error, method string, sent *atomic.Bool) error {
+	if method != http.MethodPost || !sent.Load() {
+		return err
+	}
+	return fmt.Errorf("%w; the receiver may have done what it was asked last, so that to ask again does it twice", err)
 }
 
 // unreachable says what to do when there is no answer.
@@ -190,7 +213,7 @@ func (c *Client) refused(resp *http.Response, body []byte) error {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		e.Message = c.name + " answers with a redirect, which is not followed; name the receiver itself with --admin"
 	case json.Unmarshal(body, &said) == nil && said.Error != "":
-		e.Message = strings.ReplaceAll(said.Error, "?endpoint=", "--endpoint ")
+		e.Message = strings.ReplaceAll(printable(said.Error), "?endpoint=", "--endpoint ")
 	case c.pod && resp.StatusCode == http.StatusNotFound:
 		e.Message = "the receiver in pod " + c.name + " does not know what it is asked: it is of another version than this tool, which fairlead status shows"
 	case resp.StatusCode == http.StatusNotFound:
@@ -199,4 +222,14 @@ func (c *Client) refused(resp *http.Response, body []byte) error {
 		e.Message = fmt.Sprintf("%s answers with status %d", c.name, resp.StatusCode)
 	}
 	return e
+}
+
+// printable is what a receiver says, as a line that a terminal takes for text alone.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
 }
