@@ -65,7 +65,7 @@ func printLines(w io.Writer, lines []line) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, l := range lines {
 		if l.value != "" {
-			fmt.Fprintf(t, "%s:\t%s\n", l.name, oneLine(l.value, maxValue))
+			fmt.Fprintf(t, "%s:\t%s\n", oneLine(l.name, maxValue), oneLine(l.value, maxValue))
 		}
 	}
 	if err := t.Flush(); err != nil {

@@ -138,7 +138,7 @@ func printSinks(w io.Writer, sinks []v1.Sink, now time.Time) error {
 		t.row("", s.Name, state, n(s.Queued), n(s.Retrying), age(s.OldestQueued, now), n(s.DeadLetters),
 			n(s.Accepted), n(s.Delivered), n(s.Dead), n(s.Dropped), n(s.HandedOver), n(s.Replayed), n(s.Received))
 		if s.Reason != "" {
-			reasons = append(reasons, fmt.Sprintf("%s is %s: %s", s.Name, s.State, cell(s.Reason, 200)))
+			reasons = append(reasons, oneLine(fmt.Sprintf("%s is %s: %s", s.Name, s.State, cell(s.Reason, 200)), maxValue))
 		}
 	}
 	if err := t.end(); err != nil {

@@ -94,12 +94,12 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	case errors.Is(err, errNotReady): // it was shown
 		return exitNotReady
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "Error: %s\nSee %s --help.\n", say(err.Error()), cmd.CommandPath())
+		fmt.Fprintf(stderr, "Error: %s\nSee %s --help.\n", harmless(say(err.Error())), cmd.CommandPath())
 		return exitUsage
 	case errors.Is(err, context.Canceled) && !errors.Is(err, admin.ErrStopped):
 		err = admin.ErrStopped // before anything was done
 	}
-	fmt.Fprintf(stderr, "Error: %s\n", say(err.Error()))
+	fmt.Fprintf(stderr, "Error: %s\n", harmless(say(err.Error()))) // a part of it may be of a receiver, or of whoever answers for one
 	if errors.Is(err, admin.ErrStopped) {
 		return exitStopped
 	}

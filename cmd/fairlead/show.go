@@ -15,7 +15,7 @@ import (
 )
 
 // table prints rows for people, with a column for the receiver if there are
-// several. Cells of strangers are made harmless by cell.
+// several. Every cell is made harmless to a terminal; cell also bounds one.
 type table struct {
 	*tabwriter.Writer
 	several bool
@@ -31,6 +31,9 @@ func (t *table) row(receiver string, cells ...string) {
 	if t.several {
 		cells = append([]string{receiver}, cells...)
 	}
+	for i := range cells {
+		cells[i] = oneLine(cells[i], maxValue)
+	}
 	fmt.Fprintln(t, strings.Join(cells, "\t"))
 }
 
@@ -45,18 +48,24 @@ func (t *table) end() error {
 // there is none.
 func cell(text string, most int) string { return cmp.Or(oneLine(text, most), "-") }
 
-// oneLine makes text of strangers harmless to a terminal.
+// oneLine makes text of strangers harmless to a terminal, and one line.
 func oneLine(text string, most int) string {
-	runes := []rune(strings.TrimSpace(strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))))
+	runes := []rune(strings.TrimSpace(strings.ReplaceAll(harmless(text), "\n", " ")))
 	if len(runes) > most {
 		return string(runes[:most-1]) + "…"
 	}
 	return string(runes)
+}
+
+// harmless is text with nothing in it that a terminal takes for an order: of what is
+// no character to show, only line ends stay.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !strconv.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
 }
 
 // age is how long ago something was, for people.

@@ -153,7 +153,7 @@ func printConditions(w io.Writer, conditions []metav1.Condition, now time.Time) 
 	fmt.Fprintf(w, "\n%-17s %-8s %-22s %s\n", "CONDITION", "STATUS", "REASON", "SINCE")
 	for i := range sorted {
 		c := &sorted[i]
-		fmt.Fprintf(w, "%-17s %-8s %-22s %s\n", c.Type, c.Status, cell(c.Reason, 60), age(&c.LastTransitionTime.Time, now))
+		fmt.Fprintf(w, "%-17s %-8s %-22s %s\n", cell(c.Type, 60), cell(string(c.Status), 60), cell(c.Reason, 60), age(&c.LastTransitionTime.Time, now))
 		fmt.Fprintf(w, "    %s\n", oneLine(c.Message, maxValue))
 		if text := survey.Advice(c.Reason); text != "" && !isGood(c) {
 			fmt.Fprintf(w, "    What it means: %s\n", text)
@@ -226,46 +226,67 @@ func certificate(t *statusz.TLS, now time.Time) string {
 	return "until " + t.NotAfter.Format(time.DateOnly)
 }
 
-// printMerged prints sinks and responders, all receivers together.
+// printMerged prints sinks and responders, all receivers together, and below them
+// why some do not work.
 func printMerged(w io.Writer, s *survey.Survey, now time.Time) error {
+	if err := printMergedSinks(w, s, now); err != nil {
+		return err
+	}
+	if err := printMergedResponders(w, s, now); err != nil {
+		return err
+	}
 	var reasons []string
-	state := func(name, state, reason string, where []string) string {
+	why := func(name, state, reason string) {
 		if reason != "" {
 			reasons = append(reasons, fmt.Sprintf("%s is %s: %s", name, state, cell(reason, 300)))
 		}
-		if n := answered(s); len(where) < n {
-			return fmt.Sprintf("%s on %d of %d", state, len(where), n)
-		}
-		return state
 	}
-	if len(s.Sinks) > 0 {
-		fmt.Fprintln(w)
-		t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0), true}
-		t.row("SINK", "STATE", "QUEUED", "RETRYING", "OLDEST", "DEAD LETTERS", "DROPPED", "LAST SUCCESS")
-		for _, x := range s.Sinks {
-			oldest := "-"
-			if x.Queued > 0 {
-				oldest = duration.HumanDuration(time.Duration(x.OldestAgeSeconds * float64(time.Second)))
-			}
-			t.row(x.Name, state(x.Name, x.State, x.Reason, x.Where), fmt.Sprint(x.Queued), fmt.Sprint(x.Retrying), oldest, fmt.Sprint(x.DeadLetters), fmt.Sprint(x.Dropped), age(x.LastSuccess, now))
-		}
-		if err := t.end(); err != nil {
-			return err
-		}
+	for _, x := range s.Sinks {
+		why(x.Name, x.State, x.Reason)
 	}
-	if len(s.Responders) > 0 {
-		fmt.Fprintln(w)
-		t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0), true}
-		t.row("RESPONDER", "HOOK", "STATE", "ASKED", "FAILED", "LAST SUCCESS")
-		for _, x := range s.Responders {
-			t.row(x.Name, x.Hook, state(x.Name, x.State, x.Reason, x.Where), fmt.Sprint(x.Asked), fmt.Sprint(x.Failed), age(x.LastSuccess, now))
-		}
-		if err := t.end(); err != nil {
-			return err
-		}
+	for _, x := range s.Responders {
+		why(x.Name, x.State, x.Reason)
 	}
 	printTexts(w, "", reasons)
 	return nil
+}
+
+func printMergedSinks(w io.Writer, s *survey.Survey, now time.Time) error {
+	if len(s.Sinks) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0), true}
+	t.row("SINK", "STATE", "QUEUED", "RETRYING", "OLDEST", "DEAD LETTERS", "DROPPED", "LAST SUCCESS")
+	for _, x := range s.Sinks {
+		oldest := "-"
+		if x.Queued > 0 {
+			oldest = duration.HumanDuration(time.Duration(x.OldestAgeSeconds * float64(time.Second)))
+		}
+		t.row(x.Name, stateOf(s, x.State, x.Where), fmt.Sprint(x.Queued), fmt.Sprint(x.Retrying), oldest, fmt.Sprint(x.DeadLetters), fmt.Sprint(x.Dropped), age(x.LastSuccess, now))
+	}
+	return t.end()
+}
+
+func printMergedResponders(w io.Writer, s *survey.Survey, now time.Time) error {
+	if len(s.Responders) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0), true}
+	t.row("RESPONDER", "HOOK", "STATE", "ASKED", "FAILED", "LAST SUCCESS")
+	for _, x := range s.Responders {
+		t.row(x.Name, x.Hook, stateOf(s, x.State, x.Where), fmt.Sprint(x.Asked), fmt.Sprint(x.Failed), age(x.LastSuccess, now))
+	}
+	return t.end()
+}
+
+// stateOf is the worst state of something, and on how many receivers if not on all.
+func stateOf(s *survey.Survey, state string, where []string) string {
+	if n := answered(s); len(where) < n {
+		return fmt.Sprintf("%s on %d of %d", state, len(where), n)
+	}
+	return state
 }
 
 // answered counts the receivers that did.
