@@ -93,6 +93,9 @@ func OfEndpoint(ep *v1alpha1.WebhookEndpoint) *Survey {
 		Conditions: st.Conditions, URL: st.URL, Hooks: st.Hooks, NextRangeChange: st.NextRangeChange,
 		SourceRangeCount: len(st.SourceRanges), EnforcedBy: string(st.AllowlistEnforcedBy), Profile: st.Profile,
 	}
+	if e.Conditions == nil {
+		e.Conditions = []metav1.Condition{} // a list in JSON too
+	}
 	if st.ObservedGeneration != nil {
 		e.ObservedGeneration = *st.ObservedGeneration
 	}
@@ -105,6 +108,9 @@ func OfEndpoint(ep *v1alpha1.WebhookEndpoint) *Survey {
 // Merge fills in what follows from the endpoint and the receivers.
 func (s *Survey) Merge() {
 	s.Why, s.Notes = nil, nil
+	if s.Receivers == nil {
+		s.Receivers = []Receiver{} // a list in JSON too
+	}
 	s.mergeSecrets()
 	s.mergeSinks()
 	s.mergeResponders()

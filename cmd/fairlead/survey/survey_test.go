@@ -1,6 +1,7 @@
 package survey_test
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -146,6 +147,19 @@ func TestNotes(t *testing.T) {
 		if len(s.Notes) != 1 || !strings.HasPrefix(s.Notes[0], "a: ") || !strings.Contains(s.Notes[0], tt.want) {
 			t.Errorf("%s: notes %q, want one that says %q", name, s.Notes, tt.want)
 		}
+	}
+}
+
+// TestLists holds that programs which read -o json find lists where lists are, also
+// for an endpoint that nobody has seen.
+func TestLists(t *testing.T) {
+	fresh := ready(metav1.ConditionTrue)
+	fresh.Status = nil
+	s := survey.OfEndpoint(fresh)
+	s.Merge()
+	data, err := json.Marshal(s)
+	if err != nil || strings.Contains(string(data), "null") {
+		t.Errorf("%s, %v", data, err)
 	}
 }
 
