@@ -134,11 +134,17 @@ cluster-down: ## Stop that cluster, and remove its data
 	@hack/cluster/cp.sh down
 
 .PHONY: check
-check: check-generate lint test chart-test vuln ## What a change must pass: generate with no diff, lint, tests, the chart's tests, known vulnerabilities
+check: check-generate check-tidy lint test chart-test vuln ## What a change must pass: generate and tidy with no diff, lint, tests, the chart's tests, known vulnerabilities
 
 .PHONY: check-generate
 check-generate: ## Fail if `make generate` changes a file
 	@hack/check-generate.sh
+
+.PHONY: check-tidy
+check-tidy: ## Fail if `make tidy` would change a file
+	@for m in $(MODULES) $(CHARTMODULE) $(TOOLMODULES); do (cd $$m && $(GO) mod tidy -diff) || \
+		{ echo "$$m/go.mod or go.sum is not tidy: run make tidy" >&2; exit 1; }; done
+	@echo "every module is tidy"
 
 .PHONY: lint
 lint: ## Run the linters, kube-api-linter among them; on scripts, shellcheck if it is there
