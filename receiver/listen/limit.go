@@ -187,6 +187,8 @@ type limited struct {
 	// resting is whether no request of it has been read to the end of its headers,
 	// heard whether something has been read since (Follow).
 	resting, heard atomic.Bool
+	// known is whether it is known which protocol is spoken.
+	known atomic.Bool
 
 	// The others are guarded by the limit's lock.
 	open bool

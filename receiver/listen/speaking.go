@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// speakers are the connections of a server, to tell the ones on which a request is on
-// its way to the handler from those on which nothing is said.
+// speakers are the HTTP/1 connections of a server, to tell the ones on which a request
+// is on its way to the handler from those on which nothing is said.
 type speakers struct {
 	mu  sync.Mutex
 	all map[*limited]struct{}
@@ -28,14 +28,29 @@ func (l *Limit) Follow(conn net.Conn, state http.ConnState) {
 		l.speakers.mu.Unlock()
 	case http.StateActive:
 		c.resting.Store(false)
+		if c.known.CompareAndSwap(false, true) && isHTTP2(conn) {
+			l.speakers.leave(c)
+		}
 	case http.StateIdle:
 		c.heard.Store(false)
 		c.resting.Store(true)
 	case http.StateClosed, http.StateHijacked:
-		l.speakers.mu.Lock()
-		delete(l.speakers.all, c)
-		l.speakers.mu.Unlock()
+		l.speakers.leave(c)
 	}
+}
+
+func (s *speakers) leave(c *limited) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, c)
+}
+
+// isHTTP2 reports whether HTTP/2 is spoken on a connection that is set up. Its
+// clients talk also when they ask nothing (they answer pings), and at a shutdown they
+// are told which of their requests were not taken.
+func isHTTP2(conn net.Conn) bool {
+	t, ok := conn.(*tls.Conn)
+	return ok && t.ConnectionState().NegotiatedProtocol == "h2"
 }
 
 // Speaking counts the connections on which something has come since their last
