@@ -172,9 +172,9 @@ func traced(ctx context.Context) (context.Context, *atomic.Bool) {
 }
 
 // unsure says of an order that went out and was not answered that it may have been
-// done.
+// done. Through a tunnel it goes out before it is known whether somebody is there.
 func unsure(err error, method string, sent *atomic.Bool) error {
-	if method != http.MethodPost || !sent.Load() {
+	if method != http.MethodPost || !sent.Load() || errors.Is(err, syscall.ECONNREFUSED) {
 		return err
 	}
 	return fmt.Errorf("%w; the receiver may have done what it was asked last, so that to ask again does it twice", err)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -193,6 +194,49 @@ func TestTunnelRefused(t *testing.T) {
 	}
 }
 
+// TestImpersonated holds that a port is forwarded as whom the flags say, and not as
+// the one whose kubeconfig it is.
+func TestImpersonated(t *testing.T) {
+	for name, noWebSocket := range map[string]bool{"WebSocket": false, "SPDY": true} {
+		t.Run(name, func(t *testing.T) {
+			s := &clustertest.Server{Pods: []corev1.Pod{clustertest.Pod("community", "one", "chat")}, NoWebSocket: noWebSocket, Ports: map[string]string{"one:1": echo(t)}}
+			var asked atomic.Int64
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				as := []string{r.Header.Get("Impersonate-User"), strings.Join(r.Header.Values("Impersonate-Group"), ","), r.Header.Get("Impersonate-Uid")}
+				if diff := cmp.Diff([]string{"jo", "support,staff", "7"}, as); diff != "" {
+					t.Errorf("%s %s (-want +got):\n%s", r.Method, r.URL.Path, diff)
+				}
+				s.ServeHTTP(w, r)
+			}))
+			defer api.Close()
+			file := filepath.Join(t.TempDir(), "kubeconfig")
+			if err := os.WriteFile(file, clustertest.Kubeconfig(api.URL, "community"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c, err := flags(t, "--kubeconfig", file, "--as", "jo", "--as-group", "support", "--as-group", "staff", "--as-uid", "7").Connect("test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Pods(t.Context(), "chat"); err != nil {
+				t.Fatal(err)
+			}
+			tunnel := c.Tunnel("one")
+			defer tunnel.Close()
+			conn, err := tunnel.Dial(t.Context(), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			say(t, conn, "hello")
+			if asked.Load() < 2 {
+				t.Errorf("asked %d times", asked.Load())
+			}
+		})
+	}
+}
+
 func TestTunnelStops(t *testing.T) {
 	stop := make(chan struct{})
 	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-stop })) // answers never
@@ -260,6 +304,20 @@ func TestRefused(t *testing.T) {
 				t.Errorf("got %v, want it to say %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestRefusedToList holds that nobody is told to let somebody into every pod of the
+// cluster who wants to list endpoints.
+func TestRefusedToList(t *testing.T) {
+	c, ctx := connect(t, &clustertest.Server{Forbidden: []string{"list webhookendpoints"}})
+	for namespace, want := range map[string]string{
+		"":     "kubectl create clusterrolebinding NAME --clusterrole=fairlead-endpoint-viewer --user=USER",
+		"shop": "kubectl -n shop create rolebinding NAME --clusterrole=fairlead-receiver-admin --user=USER",
+	} {
+		if _, err := c.Endpoints(ctx, namespace); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%q: got %v, want it to say %q", namespace, err, want)
+		}
 	}
 }
 

@@ -11,8 +11,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// Role is the ClusterRole with all that the tool needs in a namespace.
-const Role = "fairlead-receiver-admin"
+// Role is the ClusterRole with all that the tool needs in a namespace, and ViewerRole
+// that with what it needs to list endpoints: where it is for all namespaces, the other
+// would lead into every pod of the cluster.
+const (
+	Role       = "fairlead-receiver-admin"
+	ViewerRole = "fairlead-endpoint-viewer"
+)
 
 // The rules of RBAC without which something is forbidden.
 const (
@@ -71,9 +76,9 @@ func (c *Client) explain(doing string, err error, namespace, rule string) error 
 
 // grant says which right is missing and which role has it.
 func grant(namespace, rule string) string {
-	how := "kubectl -n " + namespace + " create rolebinding NAME --clusterrole=" + Role + " --user=USER"
+	role, how := Role, "kubectl -n "+namespace+" create rolebinding"
 	if namespace == "" {
-		how = "kubectl create clusterrolebinding NAME --clusterrole=" + Role + " --user=USER"
+		role, how = ViewerRole, "kubectl create clusterrolebinding"
 	}
-	return "The right that is missing is " + rule + "; ClusterRole " + Role + " has it, and who runs the cluster can bind it: " + how
+	return "The right that is missing is " + rule + "; ClusterRole " + role + " has it, and who runs the cluster can bind it: " + how + " NAME --clusterrole=" + role + " --user=USER"
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -294,10 +295,24 @@ func (s *stream) Read(p []byte) (int, error) {
 // refused makes an error of what the node says.
 func (s *stream) refused(text string) error {
 	if strings.Contains(text, "connection refused") {
-		return fmt.Errorf("nothing listens on port %d of pod %q: its receiver is starting, stopping, or older than this tool", s.port, s.tunnel.pod)
+		return &refusedError{s.tunnel.pod, s.port}
 	}
 	return fmt.Errorf("reaching port %d of pod %q: %s", s.port, s.tunnel.pod, strings.TrimSpace(text))
 }
+
+// refusedError means that nothing listens on a port of a pod, so that nobody got what
+// was sent there.
+type refusedError struct {
+	pod  string
+	port int
+}
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("nothing listens on port %d of pod %q: its receiver is starting, stopping, or older than this tool", e.port, e.pod)
+}
+
+// Is makes it a connection that was refused, as one without a tunnel would be.
+func (e *refusedError) Is(target error) bool { return target == syscall.ECONNREFUSED }
 
 func (s *stream) Close() error {
 	var err error
