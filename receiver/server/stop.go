@@ -88,49 +88,46 @@ const (
 	// speakingPatience bounds the wait for requests that have begun to arrive: one
 	// that nobody completes must not hold up a stop.
 	speakingPatience = 3 * time.Second
-	// quietLook is how often it is looked for them, and quietLooks how often in a row
-	// none must be there: what has arrived may not have been read yet, on a machine
-	// with much else to do.
-	quietLook  = 20 * time.Millisecond
-	quietLooks = 3
+	// interval is how often it is looked for what is waited for, and quietLooks how often in
+	// a row no request must be there, at once and after 20, 40 and 60 ms: what has
+	// arrived may not have been read yet, on a machine with much else to do.
+	interval   = 20 * time.Millisecond
+	quietLooks = 4
 )
 
 // waitQuiet returns when no request is on its way on a connection that the HTTP
 // server believes idle: to shut it down before would cut the client off without an
 // answer, and most providers do not send again.
 func (s *process) waitQuiet() {
-	end := time.NewTimer(speakingPatience)
-	defer end.Stop()
-	look := time.NewTicker(quietLook)
-	defer look.Stop()
-	for quiet := 0; quiet < quietLooks; {
-		select {
-		case <-end.C:
-			return
-		case <-s.o.Hurry:
-			return
-		case <-look.C:
-		}
+	quiet := 0
+	s.until(speakingPatience, func() bool {
 		if quiet++; s.limit.Speaking() > 0 {
 			quiet = 0
 		}
-	}
+		return quiet == quietLooks
+	})
 }
 
 // waitEmpty returns when nothing is queued or it is pointless to wait, at the
 // latest after d.
 func (s *process) waitEmpty(d time.Duration) {
+	s.until(d, func() bool { return s.queued() == 0 || s.pointless() })
+}
+
+// until returns when over returns true, which is asked at once and then every interval;
+// at the latest after d, or when there is no more time.
+func (s *process) until(d time.Duration, over func() bool) {
 	end := time.NewTimer(d)
 	defer end.Stop()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for s.queued() > 0 && !s.pointless() {
+	again := time.NewTicker(interval)
+	defer again.Stop()
+	for !over() {
 		select {
 		case <-end.C:
 			return
 		case <-s.o.Hurry:
 			return
-		case <-look.C:
+		case <-again.C:
 		}
 	}
 }
