@@ -35,8 +35,9 @@ The rights that it takes in a cluster are those of ClusterRole
 fairlead-receiver-admin: to read endpoints, to list pods, and to forward ports.
 
 Exit codes: 0 all that is shown is ready, and every receiver answered, 1 what was
-asked for failed, 2 wrong usage, 3 something is not ready, or a receiver did not
-answer, 130 stopped by Ctrl-C.`
+asked for failed, or a receiver that --admin names did not answer, 2 wrong usage, 3
+something is not ready, or a receiver in the cluster did not answer, 130 stopped by
+Ctrl-C.`
 
 const statusExample = `  # The endpoints of a namespace, and of all.
   fairlead status -n community
