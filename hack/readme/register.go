@@ -55,6 +55,7 @@ func front() []Entry {
 	return []Entry{
 		{Page: page, Text: "make fairlead", By: Nobody, Why: "it is how the program comes to be; the script types what it makes, built by go test"},
 		{Page: page, Text: "make demo", By: Elsewhere, Test: "cmd/fairlead/demo TestDemo", Why: "the same program, without another build"},
+		{Page: page, Text: "make test", By: Nobody, Why: "it is what runs this test, and what continuous integration runs"},
 		{Page: page, Text: "bin/fairlead run -f config/samples/first/chat.yaml", By: Script},
 		{Page: page, Text: played, By: Script},
 		{Page: page, Text: played + " --forge", By: Script},
