@@ -102,9 +102,10 @@ type Sources struct {
 	// Unknown counts the requests of the last hour whose client address could not be
 	// known: a trusted proxy sent none, or what cannot be read.
 	Unknown int64 `json:"unknown,omitempty"`
-	// Unlisted counts the requests of the last hour from public addresses, and from
-	// pods', that are not listed: all in mode Observe, in Enforce a sample, at most 5 a
-	// second. Where a NetworkPolicy is to keep those out, they show that it does not.
+	// Unlisted counts requests of the last hour that were refused in mode Enforce
+	// because their address, a public one or a pod's, is not listed: a sample, at most 5
+	// a second. Where a NetworkPolicy is to keep those out, they show that it does not.
+	// What came in mode Observe, when the policy let everybody in, shows nothing.
 	Unlisted int64 `json:"unlisted,omitempty"`
 }
 

@@ -136,8 +136,8 @@ func (m *Metrics) Entry(name string, at time.Time) { m.seen.entry(name, at, m.en
 func (m *Metrics) Ignored(rule string) { m.ignored.WithLabelValues(rule).Inc() }
 
 // Unlisted implements intake.Observer.
-func (m *Metrics) Unlisted(client netip.Addr, valid bool, at time.Time) {
-	m.findings.Unlisted(client, at)
+func (m *Metrics) Unlisted(refused netip.Addr, valid bool, at time.Time) {
+	m.findings.Unlisted(refused, at)
 	if !valid {
 		m.unlisted.WithLabelValues("invalid").Inc()
 		return

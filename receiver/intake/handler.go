@@ -43,9 +43,10 @@ type Observer interface {
 	// Ignored says which ignore rule dropped a request.
 	Ignored(rule string)
 	// Unlisted is called in Observe for each request from an unlisted address that
-	// was verified or not, and in Enforce for the sample that is verified. client is
-	// not valid if the address is not known.
-	Unlisted(client netip.Addr, valid bool, at time.Time)
+	// was verified or not, and in Enforce for the sample that is verified. refused is
+	// the address that was not let in; it is not valid in Observe, and where the address
+	// is not known.
+	Unlisted(refused netip.Addr, valid bool, at time.Time)
 	// Unverified says why a request from an address that may send was not verified.
 	Unverified(why Unverified)
 	// AddressUnknown says that the client address of a request is not known.
@@ -315,7 +316,7 @@ func (q *request) plain(m *memory) ([]byte, error) {
 func (q *request) verify(body []byte) error {
 	entry, err := q.ep.verify(verify.Request{Method: q.r.Method, Header: q.r.Header, Body: body}, q.start)
 	if q.unlisted {
-		q.h.o.Observer.Unlisted(q.client, err == nil, q.start)
+		q.h.o.Observer.Unlisted(netip.Addr{}, err == nil, q.start)
 	}
 	if err != nil {
 		q.h.o.Observer.Unverified(unverified(err))

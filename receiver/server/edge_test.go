@@ -215,11 +215,15 @@ func TestFindings(t *testing.T) {
 		"the node":     {[]string{"192.168.1.5", "192.168.1.5", published}, statusz.Sources{Finding: statusz.SourceNode, Verified: 3, Addresses: []string{"192.168.1.5", published}}},
 		"another node": {[]string{"192.168.1.6"}, statusz.Sources{Finding: statusz.SourcePrivate, Verified: 1, Addresses: []string{"192.168.1.6"}}},
 		"a pod":        {[]string{"192.168.77.9"}, statusz.Sources{Finding: statusz.SourcePod, Verified: 1, Unlisted: 1, Addresses: []string{"192.168.77.9"}}},
+		"in Observe":   {[]string{"198.51.100.1", "198.51.100.2"}, statusz.Sources{Mode: "Observe", Finding: statusz.SourcePreserved, Verified: 2, Addresses: []string{"198.51.100.1", "198.51.100.2"}}},
 		"no address":   {[]string{"", "", published}, statusz.Sources{Finding: statusz.SourcePreserved, Verified: 1, Unknown: 2, Addresses: []string{published}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := behind(t, sink, false)
 			c.Sources.TrustedProxies = c.Sources.TrustedProxies[:1]
+			if tt.want.Mode == "Observe" {
+				c.Sources.Mode = "Observe"
+			}
 			r := startReceiver(t, c, func(o *server.Options) {
 				o.HostAddrs, o.PodAddrs = []netip.Addr{netip.MustParseAddr("192.168.1.5")}, []netip.Addr{netip.MustParseAddr("192.168.77.1")}
 			})
@@ -234,7 +238,7 @@ func TestFindings(t *testing.T) {
 				}
 				_ = resp.Body.Close()
 			}
-			tt.want.Mode, tt.want.Ranges, tt.want.Via = "Enforce", 1, statusz.SourceViaHeader
+			tt.want.Mode, tt.want.Ranges, tt.want.Via = string(c.Sources.Mode), 1, statusz.SourceViaHeader
 			var got statusz.Sources
 			// A sample is verified after its answer was sent. A NetworkPolicy lets the node in,
 			// so that it comes from there is no sign that there is none.

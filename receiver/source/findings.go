@@ -63,8 +63,9 @@ func (f *Findings) Verified(a netip.Addr, listed bool, now time.Time) {
 // Unknown notes a request whose client address is not known.
 func (f *Findings) Unknown(now time.Time) { f.period(now).unknown.Add(1) }
 
-// Unlisted notes a request from an address that is not listed, if it is one that a
-// NetworkPolicy could keep out: nodes always pass, and a load balancer's may be let in.
+// Unlisted notes a request that was refused because its address is not listed, if it
+// is one that a NetworkPolicy could keep out: nodes always pass, and a load balancer's
+// may be let in.
 func (f *Findings) Unlisted(a netip.Addr, now time.Time) {
 	if !a.IsValid() {
 		return
