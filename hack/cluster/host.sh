@@ -146,7 +146,7 @@ join() {
 # clear_cgroups ends whatever is in ours, and removes them.
 clear_cgroups() {
 	local dir procs deadline=$((SECONDS + patience))
-	[ "$(uname -s)" = Linux ] && [ -d "$(tracked)" ] || return 0
+	[ "$(uname -s)" = Linux ] && [ -n "$(own_folders)" ] || return 0
 	! grep -q "/$(own_cgroup)/" /proc/$$/cgroup || echo $$ >"$(dirname "$(tracked)")/cgroup.procs"
 	while [ -n "$(own_folders)" ]; do
 		[ $SECONDS -lt $deadline ] || { echo "cp.sh: there is still something in $(tracked)" >&2 && return 1; }
