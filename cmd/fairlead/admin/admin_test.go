@@ -81,6 +81,16 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestStatusIsBounded holds that no pod fills the memory of whoever asks how it is.
+func TestStatusIsBounded(t *testing.T) {
+	for size, ok := range map[int]bool{1 << 10: true, 1 << 20: false} {
+		c := receiver(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat(" ", size), "{}") })
+		if _, err := c.Status(t.Context()); (err == nil) != ok {
+			t.Errorf("%d bytes: err = %v", size, err)
+		}
+	}
+}
+
 // TestLostAnswer holds that an order which went out and was not answered is sent once,
 // and called what it is: perhaps done. What was only asked, or never went out, is not.
 func TestLostAnswer(t *testing.T) {

@@ -5,6 +5,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,8 @@ const (
 	// maxAnswer bounds an answer. A page with bodies has one of at most 64 MiB, in
 	// base64 and as JSON.
 	maxAnswer = 256 << 20
+	// maxStatus bounds a status page, as the operator does: many are read at once.
+	maxStatus = 1 << 20
 )
 
 // Client asks one receiver. It may be used by several goroutines.
@@ -37,7 +40,9 @@ type Client struct {
 	// name is what the receiver is called: its address, or its pod's name.
 	name string
 	// pod is whether it is reached by a Dialer.
-	pod   bool
+	pod bool
+	// most bounds answers in place of maxAnswer, if it is set.
+	most  int64
 	http  *http.Client
 	close func()
 }
@@ -147,7 +152,7 @@ func (c *Client) call(ctx context.Context, method, path string, params url.Value
 		return unsure(c.unreachable(err), method, sent)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, cmp.Or(c.most, maxAnswer)))
 	if err != nil {
 		return unsure(fmt.Errorf("reading the answer of %s: %w", c.name, err), method, sent)
 	}

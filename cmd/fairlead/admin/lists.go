@@ -65,8 +65,9 @@ func (f EventFilter) params() url.Values {
 
 // Status returns the receiver's status page, which its telemetry listener serves.
 func (c *Client) Status(ctx context.Context) (*statusz.Page, error) {
-	p := new(statusz.Page)
-	return p, c.get(ctx, "/statusz", nil, p)
+	p, bounded := new(statusz.Page), *c
+	bounded.most = maxStatus
+	return p, bounded.get(ctx, "/statusz", nil, p)
 }
 
 // Queue returns what the receiver's queue holds.
