@@ -98,9 +98,9 @@ func children() []client.Object {
 }
 
 // trim drops from an object what the operator does not read: of fields who else
-// manages them, of a pod all but where it is, how it fares and which ConfigMaps it mounts, and of a ConfigMap
-// all but digests. A quarter of all that would be in memory is configurations, which
-// are compared, and nearly never read.
+// manages them, of a pod all but where it is, how it fares and which ConfigMaps it
+// mounts, and of a ConfigMap all but digests. A quarter of all that would be in memory
+// is configurations, which are compared, and nearly never read.
 func trim(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
