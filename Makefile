@@ -109,7 +109,7 @@ e2e: ## Install Fairlead on a real cluster and try everything there (root, Linux
 	@hack/e2e/run.sh full
 
 .PHONY: e2e-short
-e2e-short: ## The same in about three minutes: install, serve, cut, deliver, roll, uninstall
+e2e-short: ## The same in about three minutes: install, serve, refuse, deliver, roll, uninstall
 	@hack/e2e/run.sh short
 
 .PHONY: e2e-table

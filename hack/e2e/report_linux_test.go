@@ -87,7 +87,7 @@ func (p *report) versions(t *testing.T, r *rig) {
 		{"Fairlead", firstLine("git", "-C", r.source, "describe", "--always", "--dirty", "--abbrev=12")},
 		{"Kubernetes", info.KubeletVersion},
 		{"containerd", strings.TrimPrefix(info.ContainerRuntimeVersion, "containerd://")},
-		{"runc", firstLine("runc", "--version")},
+		{"runc", strings.TrimPrefix(firstLine("runc", "--version"), "runc version ")},
 		{"CoreDNS", firstLine("coredns", "-version")},
 		{"Helm", firstLine("helm", "version", "--short")},
 		{"kernel", info.KernelVersion},

@@ -7,7 +7,7 @@
 #
 # Needs root on Linux, and what `hack/cluster/cp.sh able` asks for; README.md says
 # more. R is the cluster's folder; a cluster that runs there is used, and left as it
-# is. FAIRLEAD_E2E_OUT is where logs are kept when something fails. GO is the go
+# is. FAIRLEAD_E2E_OUT is an empty folder where logs are kept when something fails. GO is the go
 # command.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -63,10 +63,14 @@ previous() {
 	echo "$revision" >"$to/revision"
 }
 
+if [ -n "${FAIRLEAD_E2E_OUT:-}" ] && [ -n "$(ls -A "$out" 2>/dev/null)" ]; then
+	say "FAIRLEAD_E2E_OUT is $out, which is not empty; name a folder that is empty or not there" >&2
+	exit 2
+fi
 mkdir -p "$made"
 build
 [ "$mode" = short ] || previous
-rm -rf "$out"
+[ -n "${FAIRLEAD_E2E_OUT:-}" ] || rm -rf "$out"
 mkdir -p "$out"
 
 if [ -z "${R:-}" ]; then
@@ -74,7 +78,7 @@ if [ -z "${R:-}" ]; then
 	export R
 	trap '"$cluster/cp.sh" down >/dev/null 2>&1 || say "the cluster in $R did not end by itself" >&2; rm -rf "$R"' EXIT
 	say "starting a cluster"
-	"$cluster/cp.sh" up --level 3 >"$made/cluster.log" 2>&1 || {
+	FAIRLEAD_CLUSTER_PARENT=$$ "$cluster/cp.sh" up --level 3 >"$made/cluster.log" 2>&1 || {
 		cat "$made/cluster.log" >&2
 		exit 3
 	}

@@ -37,7 +37,7 @@ func run(t *testing.T, url string, enough int, edit func(*probe.Options)) (*prob
 	defer cancel()
 	var all []probe.Result
 	o := probe.Options{Provider: "stream-chat", URL: url, Secret: func() (string, string, error) { return secret, "", nil },
-		Prefix: t.Name(), Interval: time.Millisecond, Waiting: 1000}
+		Prefix: t.Name(), Interval: time.Millisecond, Waiting: 100_000, Timeout: far}
 	if edit != nil {
 		edit(&o)
 	}
