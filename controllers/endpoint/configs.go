@@ -96,7 +96,7 @@ func (r *Reconciler) otherConfigs(ctx context.Context, ep *v1alpha1.WebhookEndpo
 	var names []string
 	for i := range list.Items {
 		cm := &list.Items[i]
-		if strings.HasPrefix(cm.Name, prefix) && cm.Name != desired.ConfigMapName(ep.Name) && metav1.IsControlledBy(cm, ep) {
+		if strings.HasPrefix(cm.Name, prefix+"v") && cm.Name != desired.ConfigMapName(ep.Name) && metav1.IsControlledBy(cm, ep) {
 			names = append(names, cm.Name)
 		}
 	}

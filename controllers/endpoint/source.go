@@ -100,7 +100,7 @@ func (r *Reconciler) setSource(ep *v1alpha1.WebhookEndpoint, res *resolution, pa
 	}
 	if s.passed {
 		message += ". Requests from addresses that are not listed reach receivers, which refuse them, although the NetworkPolicy is there to keep them out: " +
-			"see that the cluster's network plugin enforces NetworkPolicies"
+			"see that the cluster's network plugin enforces NetworkPolicies. (For an hour after a change of ranges these may be connections from before it.)"
 	}
 	setCondition(ep, v1alpha1.ConditionSourcePreserved, status, reason, message)
 }
