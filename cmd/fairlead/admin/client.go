@@ -191,9 +191,7 @@ func (c *Client) unreachable(err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
-	if cause := errors.Unwrap(err); cause != nil && strings.HasPrefix(err.Error(), "net/http: ") {
-		err = cause // what a Dialer's connection says is said already
-	}
+	err = saidByConnection(err)
 	if errors.Is(err, context.Canceled) {
 		return ErrStopped
 	}
@@ -205,6 +203,18 @@ func (c *Client) unreachable(err error) error {
 		err = errors.New("no answer came in time")
 	}
 	return fmt.Errorf("asking %s: %w", c.name, err)
+}
+
+// saidByConnection takes off an error what net/http puts before what a connection
+// says. Which of its words those are depends on who sees the end of it first.
+func saidByConnection(err error) error {
+	for {
+		cause, text := errors.Unwrap(err), err.Error()
+		if cause == nil || !strings.HasPrefix(text, "net/http: ") && !strings.HasPrefix(text, "readLoopPeekFailLocked: ") {
+			return err
+		}
+		err = cause
+	}
 }
 
 // refused makes an error of an answer.
