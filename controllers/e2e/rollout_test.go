@@ -49,9 +49,11 @@ func TestKubectl(t *testing.T) {
 	})
 }
 
-// table returns the columns of the only row that kubectl prints.
+// table returns the columns of the only row that kubectl prints of the first kind:
+// other tests' providers, which are in no namespace, may follow after an empty line.
 func table(t *testing.T, text string) map[string]string {
 	t.Helper()
+	text, _, _ = strings.Cut(text, "\n\n")
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if len(lines) != 2 {
 		t.Fatalf("kubectl printed %d lines, want 2:\n%s", len(lines), text)
