@@ -177,7 +177,12 @@ func TestOutcomes(t *testing.T) {
 			if tt.handler != nil {
 				url = serve(t, tt.handler)
 			}
-			s, all := run(t, url, 5, func(o *probe.Options) { o.Timeout = 100 * time.Millisecond })
+			s, all := run(t, url, 5, func(o *probe.Options) {
+				o.Interval = 50 * time.Millisecond
+				if tt.want == probe.Timeout {
+					o.Timeout = 2 * time.Second // also on a busy machine a connection stands before
+				}
+			})
 			for _, r := range all {
 				if r.Outcome != tt.want || r.Status != tt.status || r.Attempts != 1 {
 					t.Errorf("got %+v", r)
@@ -215,7 +220,7 @@ func TestRetries(t *testing.T) {
 // TestWaiting holds that an event for which there is no room is told of.
 func TestWaiting(t *testing.T) {
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { read(r); <-r.Context().Done() })
-	s, _ := run(t, url, 5, func(o *probe.Options) { o.Waiting, o.Timeout = 1, 100*time.Millisecond })
+	s, _ := run(t, url, 5, func(o *probe.Options) { o.Waiting, o.Timeout = 1, time.Second })
 	if s.Unanswered[probe.Unsent] == 0 || s.Unanswered[probe.Timeout] == 0 {
 		t.Errorf("got %+v", s)
 	}
