@@ -104,6 +104,11 @@ func (s *stage) apply(ctx context.Context) error {
 	if err := s.await(ctx, "Available"); err != nil {
 		return err
 	}
+	// Available is said of the first receiver, and the last may be on its way.
+	_, err = s.in(ctx, "wait", `--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+v1alpha1.ReasonAddressPending, "whe/"+name, "--timeout=60s")
+	if err != nil {
+		return err
+	}
 	s.say("Its receivers are there. What is missing says Ready:")
 	text, err := s.in(ctx, "get", "whe", name, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].message}`)
 	if err != nil {
