@@ -19,10 +19,6 @@ fi
 # end hundreds of them.
 export GORACE=${GORACE:-atexit_sleep_ms=20}
 
-# Many tests wait for something most of the time, so one package more than there are
-# processors keeps those busy.
-packages=$(($(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1))
-
 for m in ${MODULES:?names the modules; make test sets it}; do
 	if [ "$m" = . ]; then
 		echo "== the control plane for tests"
@@ -43,5 +39,5 @@ for m in ${MODULES:?names the modules; make test sets it}; do
 	again=()
 	# Its tests read files of the main module, of whose changes Go does not know here.
 	[ "$m" != hack/gitops ] || again=(-count=1)
-	(cd "$m" && $GO test ${race[@]+"${race[@]}"} ${again[@]+"${again[@]}"} -timeout 20m -p "$packages" ./...)
+	(cd "$m" && $GO test ${race[@]+"${race[@]}"} ${again[@]+"${again[@]}"} -timeout 20m ./...)
 done
